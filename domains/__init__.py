@@ -1,0 +1,1 @@
+"""Domain adapters: what a field adds to the shared core."""

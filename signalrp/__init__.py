@@ -1,0 +1,24 @@
+"""Layer-wise relevance propagation for deep models of time series and signals."""
+
+from signalrp.attribute import Attribution, attribute
+from signalrp.propagation.composites import Composite, composite
+from signalrp.propagation.errors import UnsupportedOperation
+from signalrp.propagation.rules import AlphaBeta, Epsilon, Flat, Gamma, Pass, Rule, WSquare, ZBox, Zero, ZPlus
+
+__all__ = [
+    "AlphaBeta",
+    "Attribution",
+    "Composite",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "Pass",
+    "Rule",
+    "UnsupportedOperation",
+    "WSquare",
+    "ZBox",
+    "ZPlus",
+    "Zero",
+    "attribute",
+    "composite",
+]

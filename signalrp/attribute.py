@@ -1,0 +1,326 @@
+"""Relevance of a model's inputs: tensors in, tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+import signalrp.propagation.operations  # noqa: F401 - fills the registry
+from signalrp.propagation.composites import Composite, composite as composite_of
+from signalrp.propagation.engine import Engine
+from signalrp.propagation.ledger import Ledger
+from signalrp.propagation.rules import Rule
+from signalrp.propagation.tags import tag_of, tensors_in, with_tensors
+
+Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
+
+
+@dataclass
+class Attribution:
+    """What :func:`attribute` returns.
+
+    Attributes
+    ----------
+    relevance : tensor, or tuple, list or dict of tensors
+        In the structure of the inputs; None in the place of inputs without gradient (integers, booleans).
+    output : torch.Tensor
+        What the model returned for the explained scalar, usually (batch, classes).
+    target : torch.Tensor or None
+        The classes explained, (batch,); None where a callable or a single output was explained.
+    explained : torch.Tensor
+        The scalar explained for each sample, (batch,): what relevance and absorbed sum to.
+    layers : dict
+        Relevance at the outputs of the modules asked for; a tuple of tensors for modules called several times.
+    absorbed : torch.Tensor or None
+        What ended on the way, (batch,), from the ledger; None without an audit.
+    ledger : pandas.DataFrame or None
+        One row per step and sample: received, passed, and absorbed by cause; None without an audit.
+    """
+
+    relevance: Any
+    output: Tensor
+    target: Tensor | None
+    explained: Tensor
+    layers: dict[str, Any] = field(default_factory=dict)
+    absorbed: Tensor | None = None
+    ledger: pd.DataFrame | None = None
+
+
+def attribute(
+    model: nn.Module | Callable[..., Any],
+    inputs: Any,
+    target: Target = None,
+    composite: str | Composite | Rule = "epsilon-plus",
+    layers: Sequence[str] = (),
+    audit: bool = False,
+    unknown: Literal["raise", "gradient"] = "raise",
+) -> Attribution:
+    """Explain a model's output by Layer-wise Relevance Propagation.
+
+    The model runs once, unmodified, in evaluation mode; nothing of it is changed.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or callable
+        Any model of torch functions in eager mode.
+    inputs : tensor, or tuple, list or dict of tensors
+        The model's arguments: a tensor or each item of a tuple or list is one positional argument, a dict holds
+        keyword arguments. The first dimension of the first tensor counts the samples. Relevance is given for
+        those of floating point.
+    target : int, sequence or tensor of int, callable, optional
+        The class to explain, one for all or one per sample; None explains the predicted class. A callable gets
+        the model's output and returns one number per sample, (batch,): a regression output, the difference of
+        two logits, one instant of a sequence.
+    composite : str, Composite or Rule
+        Which rule goes where: a name (see :func:`signalrp.composite`), a composite, or one rule for all sums.
+    layers : sequence of str
+        Paths of modules at whose outputs relevance is wanted as well, e.g. ``"features.3"``.
+    audit : bool
+        Keep the ledger: ``explained == sum(relevance) + absorbed`` can then be checked. Costs one pull back
+        per sample.
+    unknown : {"raise", "gradient"}
+        What to do with a differentiable function that no family knows: refuse, or use its gradient.
+
+    Returns
+    -------
+    Attribution
+
+    Raises
+    ------
+    UnsupportedOperation
+        When the model calls a function through which no right way for relevance is known.
+    ValueError
+        When the model is in training mode, an input or output is not finite, a target is out of range, or a
+        layer does not exist.
+    TypeError
+        When the model is a ScriptModule or an input is no tensor.
+
+    References
+    ----------
+    Bach et al. 2015, doi:10.1371/journal.pone.0130140
+    """
+    if unknown not in ("raise", "gradient"):
+        raise ValueError(f'unknown must be "raise" or "gradient", found {unknown!r}.')
+    model = _eager(model)
+    _check_inputs(inputs)
+    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
+    missing = [path for path in layers if path not in modules]
+    if missing:
+        known = ", ".join(path for path in modules if path)
+        raise ValueError(f"the model has no module {missing[0]!r}; it has {known or 'none'}.")
+    engine = Engine(composite_of(composite), unknown, Ledger() if audit else None)
+    try:
+        return _Run(engine, model, inputs, target, layers).result()
+    finally:
+        engine.close()
+
+
+class _Run:
+    """One forward pass and what is asked of it."""
+
+    def __init__(self, engine: Engine, model: Any, inputs: Any, target: Target, layers: Sequence[str]) -> None:
+        self.engine = engine
+        self.inputs = inputs
+        self.leaves: list[Tensor] = []
+        self.captured: dict[str, list[Any]] = {path: [] for path in layers}
+        tracked = with_tensors(inputs, self._track)
+        if not self.leaves and not any(True for _ in tensors_in(inputs)):
+            raise TypeError("the inputs hold no tensor; give the model's arguments as tensors.")
+        with engine.watch(model, self._capture):
+            if isinstance(tracked, Mapping):
+                returned = model(**tracked)
+            elif isinstance(tracked, (tuple, list)):
+                returned = model(*tracked)
+            else:
+                returned = model(tracked)
+            self.output, self.scalar, self.seed, self.target = _explained(returned, target)
+        if not self.output.requires_grad or tag_of(self.output, engine) is None:
+            raise ValueError(
+                "the explained output does not depend on the inputs by a differentiable way; does the model "
+                "detach them or run under torch.no_grad()?"
+            )
+
+    def _track(self, x: Tensor) -> Tensor:
+        if not x.is_floating_point() and not x.is_complex():
+            return self.engine.mark_source(x)
+        leaf, copy = self.engine.track(x)
+        self.leaves.append(leaf)
+        return copy
+
+    def _capture(self, path: str, out: Any) -> None:
+        if path in self.captured:
+            self.captured[path].append(with_tensors(out, lambda t: _Captured(t, self.engine)))
+
+    def result(self) -> Attribution:
+        engine = self.engine
+        engine.assign_rules(self.output)
+        captured = [c for calls in self.captured.values() for item in calls for c in _captures(item)]
+        ends = [get_gradient_edge(leaf) for leaf in self.leaves]
+        for capture in captured:
+            ends += capture.edges()
+        ledger, engine.ledger = engine.ledger, None
+        pulled = engine.pull_back(self.output, self.seed, ends, retain=ledger is not None)
+        shares = iter([_relevance(x, *parts) for x, parts in zip(self.leaves, pulled, strict=False)])
+        relevance = with_tensors(
+            self.inputs, lambda t: next(shares) if t.is_floating_point() or t.is_complex() else None
+        )
+        parts = iter(pulled[len(self.leaves) :])
+        for capture in captured:
+            capture.take(parts)
+        result = Attribution(
+            relevance,
+            self.output.detach(),
+            self.target,
+            self.scalar.detach(),
+            {path: _layer(calls) for path, calls in self.captured.items()},
+        )
+        if ledger is not None:
+            engine.ledger = ledger
+            self._audit(ledger, ends, result)
+        return result
+
+    def _audit(self, ledger: Ledger, ends: list[GradientEdge], result: Attribution) -> None:
+        """Pull every sample back by itself: only so can what is absorbed be told apart by sample."""
+        samples = len(self.scalar)
+        for sample in range(samples):
+            ledger.sample = sample
+            seed = torch.zeros_like(self.seed)
+            seed[sample] = self.seed[sample]
+            self.engine.pull_back(self.output, seed, ends, retain=True)
+        result.ledger = ledger.frame()
+        absorbed = result.ledger.groupby("sample")["absorbed"].sum().reindex(range(samples), fill_value=0.0)
+        result.absorbed = torch.tensor(absorbed.to_numpy(), dtype=torch.float64)
+
+
+class _Captured:
+    """The output of a module at the moment it was returned."""
+
+    def __init__(self, tensor: Tensor, engine: Engine) -> None:
+        tag = tag_of(tensor, engine)
+        self.value = tensor.detach().clone()
+        self.edge = get_gradient_edge(tensor) if tensor.requires_grad and tag is not None else None
+        self.sum = tag.sum if tag is not None else None
+        self.relevance = torch.zeros_like(self.value)
+
+    def edges(self) -> list[GradientEdge]:
+        """Return where relevance passes: here, and at the batch norm that this sum was merged with."""
+        self.merged = self.sum.merged if self.sum is not None else None
+        below = self.merged.node if self.merged is not None else None
+        return [edge for edge in (self.edge, below) if edge is not None]
+
+    def take(self, parts: Any) -> None:
+        """Add up what arrived at each of the edges."""
+        if self.edge is not None:
+            self.relevance = _relevance(self.value, *next(parts))
+        if self.merged is not None:
+            self.relevance = self.relevance + _relevance(self.merged.out, *next(parts))
+
+
+def _captures(item: Any) -> list[_Captured]:
+    if isinstance(item, _Captured):
+        return [item]
+    if isinstance(item, dict):
+        item = tuple(item.values())
+    return [c for part in item for c in _captures(part)] if isinstance(item, (tuple, list)) else []
+
+
+def _layer(calls: list[Any]) -> Any:
+    def unpack(item: Any) -> Any:
+        if isinstance(item, _Captured):
+            return item.relevance
+        if isinstance(item, dict):
+            return {k: unpack(v) for k, v in item.items()}
+        return type(item)(unpack(part) for part in item) if isinstance(item, (tuple, list)) else item
+
+    unpacked = tuple(map(unpack, calls))
+    return unpacked[0] if len(unpacked) == 1 else unpacked
+
+
+def _relevance(x: Tensor, per_unit: Tensor | None, relevance: Tensor | None) -> Tensor:
+    x = x.detach()
+    result = torch.zeros_like(x) if per_unit is None else x * per_unit.conj()
+    if relevance is not None:
+        result = result + relevance
+    return result.real if result.is_complex() else result
+
+
+def _eager(model: Any) -> Any:
+    """Return the model to run: a compiled one's original; refuse what torch functions cannot be seen in."""
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        raise TypeError(
+            "a ScriptModule hides the functions it calls; explain the eager model it was made from "
+            "(load its weights into the original class)."
+        )
+    if isinstance(model, nn.Module):
+        training = [path for path, module in model.named_modules() if module.training]
+        if training:
+            place = f"module {training[0]!r}" if training[0] else "the model"
+            raise ValueError(f"{place} is in training mode, so that its output depends on chance; call model.eval().")
+    return model
+
+
+def _check_inputs(inputs: Any) -> None:
+    for x in tensors_in(inputs):
+        if (x.is_floating_point() or x.is_complex()) and not bool(torch.isfinite(x).all()):
+            bad = int((~torch.isfinite(x)).sum())
+            raise ValueError(f"{bad} of {x.numel()} input values are NaN or infinite; fill or leave out those samples.")
+
+
+def _explained(returned: Any, target: Target) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return the tensor to pull back from, the explained scalars, the seed and the classes."""
+    if callable(target):
+        scalar = target(returned)
+        if not isinstance(scalar, Tensor) or scalar.dim() != 1:
+            found = f"shape {tuple(scalar.shape)}" if isinstance(scalar, Tensor) else type(scalar).__name__
+            raise ValueError(f"the target function must return one number per sample, (batch,), found {found}.")
+        _check_output(scalar)
+        return scalar, scalar, torch.ones_like(scalar), None
+    output = _main_output(returned)
+    _check_output(output)
+    if output.dim() == 1 and target is None:
+        return output, output, torch.ones_like(output), None
+    if output.dim() != 2:
+        raise ValueError(
+            f"the model's output has shape {tuple(output.shape)} where (batch, classes) was expected; say what to "
+            "explain with a target function, e.g. target=lambda out: out[:, :, 10].sum(1)."
+        )
+    batch, classes = output.shape
+    with torch.no_grad():
+        chosen = output.argmax(1) if target is None else torch.as_tensor(target, device=output.device)
+    if chosen.is_floating_point() or chosen.dtype == torch.bool or chosen.dim() > 1:
+        raise ValueError(f"targets must be integers, one or one per sample, found {chosen.dtype} {tuple(chosen.shape)}.")
+    if chosen.dim() == 1 and len(chosen) != batch:
+        raise ValueError(f"found {len(chosen)} targets for {batch} samples; give one, or one per sample.")
+    chosen = chosen.long().expand(batch)
+    if bool(((chosen < 0) | (chosen >= classes)).any()):
+        wrong = int(chosen[(chosen < 0) | (chosen >= classes)][0])
+        raise ValueError(f"target {wrong} is out of range; the model has classes 0 to {classes - 1}.")
+    seed = torch.zeros_like(output).scatter_(1, chosen[:, None], 1)
+    return output, output.detach().gather(1, chosen[:, None])[:, 0], seed, chosen.clone()
+
+
+def _main_output(returned: Any) -> Tensor:
+    if isinstance(returned, Tensor):
+        return returned
+    if isinstance(returned, Mapping) and isinstance(returned.get("logits"), Tensor):
+        return returned["logits"]  # type: ignore[no-any-return]
+    values = returned.values() if isinstance(returned, Mapping) else returned
+    for tensor in tensors_in(tuple(values) if isinstance(values, Sequence) or isinstance(returned, Mapping) else ()):
+        if tensor.is_floating_point():
+            return tensor
+    raise TypeError(
+        f"the model returned {type(returned).__name__}, in which no tensor was found; say what to explain with a "
+        "target function."
+    )
+
+
+def _check_output(output: Tensor) -> None:
+    if not bool(torch.isfinite(output.detach()).all()):
+        raise ValueError("the model's output holds NaN or infinite values; check its weights and the signal's scale.")

@@ -1,0 +1,249 @@
+"""Which rule goes where.
+
+A composite is a default rule and a list of exceptions to it, asked from the last to the first: what is added
+later refines what was said before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from torch import Tensor
+
+from signalrp.propagation.rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, WSquare, ZBox, ZPlus
+from signalrp.propagation.sums import WeightedSum
+
+Kind = Literal["linear", "convolution"]
+Softmax = Literal["statistic", "taylor", "constant"]
+Products = Literal["gate", "equal"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The weighted sums that an exception is for; conditions that are None hold everywhere."""
+
+    kind: Kind | None = None
+    path: str | None = None
+    from_input: int | None = None
+    from_output: int | None = None
+    below: str | None = None
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Which rule every weighted sum of a model follows.
+
+    Parameters
+    ----------
+    default : Rule
+        The rule where no exception holds.
+    exceptions : tuple of (Place, Rule)
+        Made by :meth:`where`.
+    softmax : {"statistic", "taylor", "constant"}
+        What a softmax hands on. ``statistic``: its normaliser counts as a constant, each output answers for its
+        own input. ``taylor``: its derivative (AttnLRP, Achtibat et al. 2024, arXiv:2402.05602). ``constant``:
+        nothing (CP-LRP, Ali et al. 2022, arXiv:2202.07304).
+    products : {"gate", "equal"}
+        How a product of two signals is shared. ``gate``: all to the signal where exactly one factor is a gate
+        (the output of a sigmoid, hard sigmoid or softmax), equally otherwise. ``equal``: always equally.
+    name : str
+        For labels and attributes.
+
+    Examples
+    --------
+    >>> composite = (
+    ...     Composite(Epsilon())
+    ...     .where(ZPlus(), kind="convolution")
+    ...     .where(Flat(), below="encoder.2")
+    ... )
+    """
+
+    default: Rule = Epsilon()
+    exceptions: tuple[tuple[Place, Rule], ...] = ()
+    softmax: Softmax = "statistic"
+    products: Products = "gate"
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        if self.softmax not in ("statistic", "taylor", "constant"):
+            raise ValueError(f'softmax must be "statistic", "taylor" or "constant", found {self.softmax!r}.')
+        if self.products not in ("gate", "equal"):
+            raise ValueError(f'products must be "gate" or "equal", found {self.products!r}.')
+
+    def where(
+        self,
+        rule: Rule,
+        *,
+        kind: Kind | None = None,
+        path: str | None = None,
+        from_input: int | None = None,
+        from_output: int | None = None,
+        below: str | None = None,
+    ) -> Composite:
+        """Return the composite with another rule at some places; all conditions given must hold.
+
+        Parameters
+        ----------
+        rule : Rule
+            The rule there. A later exception goes before an earlier one.
+        kind : {"linear", "convolution"}
+            Kind of the operation; transposed convolutions are convolutions, matrix products are linear.
+        path : str
+            Glob for the path of the module, e.g. ``"blocks.*.conv1"``.
+        from_input : int
+            The sum is at most the n-th from the input, on the longest way: 1 is the first layer.
+        from_output : int
+            The sum is at most the n-th from the output, on the longest way: 1 is the last layer.
+        below : str
+            The sum is in a module whose path matches this glob, or upstream of one that is: "flat from here down".
+        """
+        if kind not in (None, "linear", "convolution"):
+            raise ValueError(f'kind must be "linear" or "convolution", found {kind!r}.')
+        place = Place(kind, path, from_input, from_output, below)
+        return replace(self, exceptions=(*self.exceptions, (place, rule)))
+
+    @property
+    def carries_relevance(self) -> bool:
+        """Whether any rule makes relevance itself flow below it."""
+        return any(rule.carries_relevance for rule in (self.default, *(rule for _, rule in self.exceptions)))
+
+    def assign(self, sums: Sequence[WeightedSum]) -> None:
+        """Set the rule of each weighted sum of one forward pass."""
+        regions = {
+            place.below: _upstream(sums, place.below) for place, _ in self.exceptions if place.below is not None
+        }
+        met = [False] * len(self.exceptions)
+        for op in sums:
+            op.rule = self.default
+            for i, (place, rule) in enumerate(self.exceptions):
+                if _holds(place, op, regions):
+                    op.rule, met[i] = rule, True
+        for (place, rule), found in zip(self.exceptions, met, strict=True):
+            if not found and (place.path is not None or place.below is not None):
+                paths = sorted({op.path for op in sums})
+                raise ValueError(
+                    f"no weighted sum matches path={place.path or place.below!r} of the rule {type(rule).__name__}; "
+                    f"the model has {', '.join(map(repr, paths))}."
+                )
+
+
+def _holds(place: Place, op: WeightedSum, regions: dict[str | None, set[int]]) -> bool:
+    return (
+        (place.kind is None or place.kind == op.kind)
+        and (place.path is None or fnmatchcase(op.path, place.path))
+        and (place.from_input is None or op.from_input <= place.from_input)
+        and (place.from_output is None or op.from_output <= place.from_output)
+        and (place.below is None or id(op) in regions[place.below])
+    )
+
+
+def _upstream(sums: Sequence[WeightedSum], pattern: str) -> set[int]:
+    region: set[int] = set()
+    pending = [op for op in sums if fnmatchcase(op.path, pattern) or fnmatchcase(op.path, f"{pattern}.*")]
+    while pending:
+        op = pending.pop()
+        if id(op) not in region:
+            region.add(id(op))
+            pending.extend(op.parents)
+    return region
+
+
+def epsilon(epsilon: float = 1e-6) -> Composite:
+    """Epsilon everywhere (Bach et al. 2015, doi:10.1371/journal.pone.0130140)."""
+    return Composite(Epsilon(epsilon), name="epsilon")
+
+
+def epsilon_plus(epsilon: float = 1e-6) -> Composite:
+    """ZPlus for convolutions, epsilon for dense sums (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4)."""
+    return Composite(Epsilon(epsilon), name="epsilon-plus").where(ZPlus(), kind="convolution")
+
+
+def epsilon_plus_flat(epsilon: float = 1e-6) -> Composite:
+    """``epsilon-plus`` with ``Flat`` in the first layer (Lapuschkin et al. 2019)."""
+    return replace(epsilon_plus(epsilon).where(Flat(), from_input=1), name="epsilon-plus-flat")
+
+
+def epsilon_gamma_box(
+    low: float | Tensor, high: float | Tensor, gamma: float = 0.25, epsilon: float = 1e-6
+) -> Composite:
+    """ZBox in the first layer, gamma for convolutions, epsilon for dense sums.
+
+    See Montavon et al. 2019, doi:10.1007/978-3-030-28954-6_10. `low` and `high` are the bounds of the signal.
+    """
+    composite = Composite(Epsilon(epsilon), name="epsilon-gamma-box").where(Gamma(gamma), kind="convolution")
+    return composite.where(ZBox(low, high), from_input=1)
+
+
+def epsilon_alpha2_beta1(epsilon: float = 1e-6) -> Composite:
+    """AlphaBeta(2, 1) for convolutions, epsilon for dense sums (Lapuschkin et al. 2019)."""
+    return Composite(Epsilon(epsilon), name="epsilon-alpha2-beta1").where(AlphaBeta(2, 1), kind="convolution")
+
+
+def epsilon_alpha2_beta1_flat(epsilon: float = 1e-6) -> Composite:
+    """``epsilon-alpha2-beta1`` with ``Flat`` in the first layer (Lapuschkin et al. 2019)."""
+    return replace(epsilon_alpha2_beta1(epsilon).where(Flat(), from_input=1), name="epsilon-alpha2-beta1-flat")
+
+
+def deep_taylor(low: float | Tensor | None = None, high: float | Tensor | None = None) -> Composite:
+    """ZPlus everywhere; in the first layer ZBox when bounds are given, else WSquare.
+
+    See Montavon et al. 2017, doi:10.1016/j.patcog.2016.11.008.
+    """
+    if (low is None) != (high is None):
+        raise ValueError("deep-taylor takes both bounds of the signal, low and high, or neither.")
+    first: Rule = WSquare() if low is None or high is None else ZBox(low, high)
+    return Composite(ZPlus(), name="deep-taylor").where(first, from_input=1)
+
+
+def excitation_backprop() -> Composite:
+    """ZPlus without bias everywhere (Zhang et al. 2018, doi:10.1007/s11263-017-1059-x)."""
+    return Composite(ZPlus(bias="ignore"), name="excitation-backprop")
+
+
+COMPOSITES: dict[str, Callable[..., Composite]] = {
+    "epsilon": epsilon,
+    "epsilon-plus": epsilon_plus,
+    "epsilon-plus-flat": epsilon_plus_flat,
+    "epsilon-gamma-box": epsilon_gamma_box,
+    "epsilon-alpha2-beta1": epsilon_alpha2_beta1,
+    "epsilon-alpha2-beta1-flat": epsilon_alpha2_beta1_flat,
+    "deep-taylor": deep_taylor,
+    "excitation-backprop": excitation_backprop,
+}
+
+
+def composite(which: str | Composite | Rule, **options: Any) -> Composite:
+    """Return a composite by its name, with options, or from a rule that is to hold everywhere.
+
+    Parameters
+    ----------
+    which : str, Composite or Rule
+        ``"epsilon"``, ``"epsilon-plus"``, ``"epsilon-plus-flat"``, ``"epsilon-gamma-box"`` (needs ``low`` and
+        ``high``), ``"epsilon-alpha2-beta1"``, ``"epsilon-alpha2-beta1-flat"``, ``"deep-taylor"`` (takes ``low``
+        and ``high``) or ``"excitation-backprop"``.
+    **options
+        ``epsilon``, ``gamma``, ``low``, ``high`` as far as the named composite has them.
+
+    Raises
+    ------
+    ValueError
+        When the name or an option is unknown, or bounds are missing.
+    """
+    if isinstance(which, Composite):
+        return which
+    if isinstance(which, Rule):
+        return Composite(which, name=repr(which))
+    if which not in COMPOSITES:
+        raise ValueError(f"there is no composite {which!r}; choose one of {', '.join(COMPOSITES)}.")
+    try:
+        return COMPOSITES[which](**options)
+    except TypeError:
+        if which == "epsilon-gamma-box" and not {"low", "high"} <= options.keys():
+            raise ValueError(
+                "epsilon-gamma-box needs the lowest and the highest value a signal can have: "
+                'composite=signalrp.composite("epsilon-gamma-box", low=..., high=...).'
+            ) from None
+        raise ValueError(f"the composite {which!r} does not take {', '.join(options)}.") from None

@@ -1,0 +1,255 @@
+"""The autograd nodes that stand where automatic differentiation alone would not hand on relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from signalrp.propagation.pull import pull, stabilise, total
+from signalrp.propagation.sums import WeightedSum
+
+if TYPE_CHECKING:
+    from signalrp.propagation.engine import Engine
+
+Grads = tuple[Tensor | None, ...]
+
+
+class Step:
+    """One operation: its inputs and output without graph, and how relevance goes back through it.
+
+    Parameters
+    ----------
+    inputs : sequence of torch.Tensor
+        The inputs that relevance may reach.
+    out : torch.Tensor
+        The output.
+    """
+
+    def __init__(self, engine: Engine, name: str, inputs: Sequence[Tensor], out: Tensor) -> None:
+        self.engine, self.name, self.path = engine, name, engine.path
+        self.number = engine.next_step()
+        self.inputs: list[Tensor] = [engine.keep(self.inputs_holder(i), x) for i, x in enumerate(inputs)]
+        self.out = engine.keep(self.set_out, out)
+
+    def inputs_holder(self, index: int) -> Callable[[Tensor], None]:
+        """Return a setter of one input, by which the engine swaps in a copy before the input is overwritten."""
+
+        def put(value: Tensor) -> None:
+            self.inputs[index] = value
+
+        return put
+
+    def set_out(self, value: Tensor) -> None:
+        """Swap in a copy of the output before it is overwritten."""
+        self.out = value
+
+    def per_unit(self, c: Tensor) -> Grads:
+        """Hand on relevance per unit of activation."""
+        raise TypeError(f"{type(self).__name__} does not say how to hand on relevance.")
+
+    def relevance(self, r: Tensor) -> Grads:
+        """Hand on relevance itself: unchanged to a single input, in equal shares to several."""
+        share = r / len(self.inputs)
+        return tuple(share.sum_to_size(x.shape) for x in self.inputs)
+
+    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
+        """Return what ends here, by name; called in an audit only."""
+        return {}
+
+    def backward(self, grad: Tensor) -> Grads:
+        """Pull back in the engine's current mode and book the step."""
+        is_relevance = self.engine.carries_relevance
+        grads = self.relevance(grad) if is_relevance else self.per_unit(grad)
+        if self.engine.ledger is not None:
+            received = total(grad if is_relevance else grad.conj() * self.out)
+            passed = sum(
+                total(g if is_relevance else g.conj() * x)
+                for g, x in zip(grads, self.inputs, strict=True)
+                if g is not None
+            )
+            self.engine.ledger.book(
+                self.number, self.name, self.path, received, passed, **self.absorbed(grad, is_relevance)
+            )
+        return grads
+
+
+class StepNode(Function):
+    """Hangs a step into the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, step: Step, out: list[Tensor], *inputs: Tensor) -> Tensor:
+        # The output comes in a list: as an argument of its own it would be returned as a view.
+        ctx.step = step
+        return out[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return (None, None, *ctx.step.backward(grads[0]))
+
+
+class Local(Step):
+    """Any differentiable function, pulled back by its own derivative.
+
+    Parameters
+    ----------
+    shares : sequence of float
+        The part of each input: 1 for functions that are linear in it, 1/2 for either factor of a product.
+    spread : {"equal", "flat", "proportional"}
+        How relevance itself is handed on: as :class:`Step` does; by the (non-negative) weights of the function;
+        by the inputs' contributions.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        inputs: Sequence[Tensor],
+        function: Callable[..., Tensor],
+        shares: Sequence[float] | None = None,
+        spread: str = "equal",
+    ) -> None:
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_() for x in inputs]
+            out = function(*leaves)
+        super().__init__(engine, name, inputs, out.detach())
+        self.local, self.leaves, self.function = out, leaves, function
+        self.shares, self.spread = shares or [1.0] * len(leaves), spread
+        self.uncut: Callable[..., Tensor] | None = None
+
+    def forget(self) -> None:
+        """Let go of the local graph and of the call, which may lead back to this step."""
+        del self.local, self.leaves, self.function
+        self.uncut = None
+
+    def _derivative(self, c: Tensor) -> Grads:
+        return torch.autograd.grad(self.local, self.leaves, c, retain_graph=True, allow_unused=True)
+
+    def per_unit(self, c: Tensor) -> Grads:
+        return tuple(None if g is None else g * s for g, s in zip(self._derivative(c), self.shares, strict=True))
+
+    def relevance(self, r: Tensor) -> Grads:
+        if self.spread == "equal":
+            return super().relevance(r)
+        if self.spread == "flat":
+            # What constants contribute is left out, so that everything is handed on.
+            ones = [torch.ones_like(x) for x in self.inputs]
+            zeros = [torch.zeros_like(x) for x in self.inputs]
+            return self._derivative(r / (self.function(*ones) - self.function(*zeros)))
+        grads = self.per_unit(r / stabilise(self.out, self.engine.epsilon))
+        return tuple(None if g is None else g * x for g, x in zip(grads, self.inputs, strict=True))
+
+    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
+        if is_relevance and self.spread != "proportional":
+            return {}
+        lost = 0.0
+        if is_relevance:
+            stable = stabilise(self.out, self.engine.epsilon)
+            c = c / stable
+            lost = total(c * (stable - self.out))
+        return {"stabiliser": lost, **self.engine.constants(self, c)}
+
+
+class Pointwise(Step):
+    """An activation ``f``: ``(f(x) - f(0)) / x`` per unit, with its limit at 0; ``f(0)`` is a constant.
+
+    For an ``f`` that vanishes at 0 this hands on everything. For one that does not (sigmoid, exp, cosine) the
+    quotient ``f(x)/x`` would grow without bound near 0 and turn its sign below it; the slope from the
+    origin does neither, and what the value at 0 contributes is booked as a constant.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        x: Tensor,
+        out: Tensor,
+        function: Callable[[Tensor], Tensor],
+        centred: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        super().__init__(engine, name, [x], out)
+        zero = torch.zeros((), dtype=torch.float64, device=x.device, requires_grad=True)
+        with torch.enable_grad():
+            at_zero = function(zero)
+            (slope,) = torch.autograd.grad(at_zero, zero, allow_unused=True) if at_zero.requires_grad else (None,)
+        self.at_zero = float(at_zero) if bool(torch.isfinite(at_zero)) else 0.0
+        self.limit = float(slope) if slope is not None and bool(torch.isfinite(slope)) else 0.0
+        self.centred = centred
+
+    def slope(self) -> Tensor:
+        """Return the slope from the origin at every input."""
+        x = self.inputs[0]
+        rise = self.centred(x) if self.centred else self.out - self.at_zero if self.at_zero else self.out
+        near = x == 0
+        if self.at_zero and not self.centred:
+            near = x.abs() < torch.finfo(x.dtype).eps ** 0.5
+        return torch.where(near, self.limit, rise / torch.where(near, 1, x))
+
+    def per_unit(self, c: Tensor) -> Grads:
+        return (c * self.slope(),)
+
+    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
+        if is_relevance:
+            return {}
+        # f(x) - slope x: the value at 0, where the limit at 0 is exact.
+        return {"constant": total(c * (self.out - self.slope() * self.inputs[0]))}
+
+
+class SumNode(Function):
+    """Hangs a weighted sum into the graph; its rule is asked in the pull back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, out: list[Tensor], op: WeightedSum, engine: Engine, number: int, name: str
+    ) -> Tensor:
+        ctx.state = (op, engine, number, name)
+        return out[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (op, engine, number, name), grad = ctx.state, grads[0]
+        is_relevance = engine.carries_relevance
+        rule = op.rule
+        if rule is None:
+            raise RuntimeError(f"the weighted sum at {op.path!r} got no rule: it was met after the forward pass.")
+        pulled = pull(op, rule, grad, is_relevance, engine.ledger is not None)
+        if engine.ledger is not None:
+            engine.ledger.book(
+                number,
+                name,
+                op.path,
+                total(grad if is_relevance else grad * op.out),
+                (total(pulled.per_unit * op.x) if pulled.per_unit is not None else 0.0)
+                + (total(pulled.relevance) if pulled.relevance is not None else 0.0),
+                rule=type(rule).__name__,
+                bias=pulled.bias,
+                stabiliser=pulled.stabiliser,
+                withheld=pulled.withheld,
+            )
+        if is_relevance:
+            below = pulled.relevance
+            if pulled.per_unit is not None:
+                contribution = pulled.per_unit * op.x
+                below = contribution if below is None else below + contribution
+            return below, None, None, None, None, None
+        if pulled.relevance is not None:
+            engine.restart(op.edge, pulled.relevance.expand_as(op.x))
+        return pulled.per_unit, None, None, None, None, None
+
+
+class Share(Function):
+    """Identity whose pull back hands on a part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, part: float) -> Tensor:
+        ctx.part = part
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0] * ctx.part, None
+
+

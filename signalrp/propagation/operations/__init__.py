@@ -1,0 +1,5 @@
+"""What each family of torch functions does with relevance: a file per family, entered in the registry."""
+
+from signalrp.propagation.operations import activations, normalisers, products, sources, structure, weighted_sums
+
+__all__ = ["activations", "normalisers", "products", "sources", "structure", "weighted_sums"]

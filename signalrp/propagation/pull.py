@@ -1,0 +1,146 @@
+"""The pull back of relevance through one weighted sum, for every rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from signalrp.propagation.rules import Epsilon, Group, Pass, Rule, Term, Zero
+from signalrp.propagation.sums import WeightedSum
+
+
+@dataclass
+class Pulled:
+    """What a weighted sum hands to its input: ``x * per_unit + relevance``, and what it absorbs."""
+
+    per_unit: Tensor | None = None
+    relevance: Tensor | None = None
+    bias: float = 0.0
+    stabiliser: float = 0.0
+    withheld: float = 0.0
+
+    def add_per_unit(self, value: Tensor) -> None:
+        self.per_unit = value if self.per_unit is None else self.per_unit + value
+
+    def add_relevance(self, value: Tensor) -> None:
+        self.relevance = value if self.relevance is None else self.relevance + value
+
+
+def stabilise(total: Tensor, epsilon: float) -> Tensor:
+    """Return ``total + epsilon * sign(total)`` with sign(0) = 1."""
+    return total + torch.where(total >= 0, epsilon, -epsilon).to(total.dtype)
+
+
+def pull(op: WeightedSum, rule: Rule, grad: Tensor, is_relevance: bool, audit: bool) -> Pulled:
+    """Share what arrives at a weighted sum's output among its inputs.
+
+    Parameters
+    ----------
+    op : WeightedSum
+        The sum as it was computed in the forward pass.
+    rule : Rule
+        How to share.
+    grad : torch.Tensor
+        What arrives, in the shape of the output: relevance per unit of activation, or relevance itself.
+    is_relevance : bool
+        Which of the two `grad` is.
+    audit : bool
+        Whether to compute what the bias, the stabiliser and the rule absorb.
+    """
+    pulled = Pulled()
+    if isinstance(rule, Zero):
+        if audit:
+            pulled.withheld = total(grad if is_relevance else grad * op.out)
+        return pulled
+    if isinstance(rule, Pass):
+        if op.x.shape != op.out.shape:
+            raise ValueError(
+                f"the rule Pass needs a weighted sum with the same shape before and after it, found "
+                f"{tuple(op.x.shape)} and {tuple(op.out.shape)} at {op.path!r}; choose another rule there."
+            )
+        pulled.relevance = grad if is_relevance else grad * op.out
+        return pulled
+    if type(rule) is Epsilon and rule.bias == "absorb" and not is_relevance and not audit:
+        # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon): one pass less, exact at z = 0 as well.
+        shares = grad
+        if rule.epsilon:
+            shares = torch.addcdiv(grad, grad, op.out.abs().add_(rule.epsilon), value=-rule.epsilon)
+        pulled.per_unit = op.pull(shares, op.weight)
+        return pulled
+    relevance = grad if is_relevance else grad * op.out
+    redistribute = getattr(rule, "bias", None) == "redistribute"
+    for group in rule.groups(op):
+        _pull_group(op, rule, group, relevance, pulled, redistribute, audit)
+    return pulled
+
+
+def _pull_group(
+    op: WeightedSum, rule: Rule, group: Group, relevance: Tensor, pulled: Pulled, redistribute: bool, audit: bool
+) -> None:
+    if group.where is not None:
+        relevance = torch.where(group.where, relevance, 0)
+        if not relevance.any():
+            return
+    denominator = group.total
+    if denominator is None:
+        denominator = _sum([op.forward(_part(term, op), term.weight) for term in group.terms])
+        if group.bias is not None:
+            denominator = denominator + group.bias
+    stable = stabilise(denominator, rule.epsilon)
+    shares = relevance / stable
+    if rule.epsilon == 0:
+        shares = torch.where(denominator == 0, 0, shares)
+    if group.coefficient != 1:
+        shares = shares * group.coefficient
+    by_sign: dict[str, Tensor] = {}
+    for term in group.terms:
+        value = op.pull(shares if term.flip is None else shares * term.flip, term.weight)
+        if isinstance(term.part, Tensor):
+            pulled.add_relevance(term.part * value)
+        elif rule.spreads:
+            pulled.add_relevance(op.x * value)
+        elif term.part == "all":
+            pulled.add_per_unit(value)
+        elif term.part == "sign":
+            pulled.add_per_unit(op.x.sign() * value)
+        else:
+            by_sign[term.part] = value
+    if by_sign:
+        pulled.add_per_unit(torch.where(op.x < 0, by_sign["negative"], by_sign["positive"]))
+    if group.bias is not None and redistribute:
+        ones = torch.ones_like(op.weight)
+        count = op.forward(torch.ones_like(op.sample), ones)
+        pulled.add_relevance(op.pull(shares * group.bias / count, ones))
+    elif group.bias is not None and audit:
+        pulled.bias += total(shares * group.bias)
+    if audit:
+        pulled.stabiliser += total(shares * (stable - denominator))
+        if rule.epsilon == 0:
+            pulled.stabiliser += total(torch.where(denominator == 0, relevance * group.coefficient, 0))
+
+
+def _part(term: Term, op: WeightedSum) -> Tensor:
+    if isinstance(term.part, Tensor):
+        return term.part
+    if term.part == "positive":
+        return op.x.clamp(min=0)
+    if term.part == "negative":
+        return op.x.clamp(max=0)
+    return op.x
+
+
+def _sum(values: list[Tensor]) -> Tensor:
+    result = values[0]
+    for value in values[1:]:
+        result = result + value
+    return result
+
+
+def total(value: Tensor) -> float:
+    """Sum a tensor in float64, real part only."""
+    value = value.detach()
+    if value.is_complex():
+        value = value.real
+    return float(value.sum(dtype=torch.float64))

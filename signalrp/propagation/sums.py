@@ -1,0 +1,199 @@
+"""Weighted sums ``z = W x + b`` as the rules see them: apply W, apply its transpose, for any version of W."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from signalrp.propagation.rules import Rule
+
+
+class WeightedSum:
+    """One weighted sum of a forward pass.
+
+    Attributes
+    ----------
+    kind : str
+        ``"linear"`` (dense sums of any form) or ``"convolution"``.
+    path : str
+        Path of the module it was called from, ``""`` outside any.
+    x, out : torch.Tensor
+        Input and output, without graph.
+    weight : torch.Tensor
+        The effective weight, merged with a batch norm where there is one.
+    bias : torch.Tensor or None
+        Additive term, shaped to broadcast with `out`.
+    edge, node : GradientEdge
+        Where relevance enters the graph again below this sum, and the sum itself.
+    merged : WeightedSum, optional
+        The sum merged with the batch norm behind this one.
+    parents : tuple of WeightedSum
+        The nearest sums upstream.
+    from_input, from_output : int
+        Number of weighted sums from the input up to this one, and from the output down to it, on the longest
+        way, this one included. ``from_output`` is 0 while it is unknown or when the output does not depend on it.
+    """
+
+    kind = "linear"
+
+    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+        self.x = x.detach()
+        self.weight = weight.detach()
+        self.bias = None if bias is None else bias.detach()
+        self.out = out.detach()
+        self.path = ""
+        self.edge: GradientEdge | None = None
+        self.node: GradientEdge | None = None
+        self.parents: tuple[WeightedSum, ...] = ()
+        self.from_input = 1
+        self.from_output = 0
+        self.rule: Rule | None = None
+        self.merged: WeightedSum | None = None
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return ``W x`` without bias, for any input and weight of the right shapes."""
+        raise TypeError(f"{type(self).__name__} does not say how to apply its weight.")
+
+    def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
+        """Return ``W^T shares`` in the shape of the input."""
+        with torch.enable_grad():
+            x = torch.zeros_like(self.x, requires_grad=True)
+            out = self.forward(x, weight)
+        return torch.autograd.grad(out, x, shares.expand_as(out))[0]
+
+    @property
+    def sample(self) -> Tensor:
+        """The input of one sample, where the first dimension certainly counts samples, else all of it."""
+        return self.x
+
+    @property
+    def linear_part(self) -> Tensor:
+        """``W x``: the output less the bias."""
+        return self.out if self.bias is None else self.out - self.bias
+
+    @cached_property
+    def has_negative_input(self) -> bool:
+        """Whether any input is negative; where none is, half of the products of most rules vanish."""
+        return bool((self.x.amin() < 0).item()) if self.x.numel() else False
+
+    def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
+        """Return the sum with ``scale * z + shift`` behind it, None where the channels do not line up."""
+        return None
+
+    def merged_before(self, x: Tensor, scale: Tensor, shift: Tensor) -> WeightedSum | None:
+        """Return the sum with ``scale * x + shift`` in front of it, None where the channels do not line up."""
+        return None
+
+    def _like(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> WeightedSum:
+        copy = object.__new__(type(self))
+        copy.__dict__.update({k: v for k, v in self.__dict__.items() if k != "has_negative_input"})
+        copy.x, copy.weight, copy.out = x.detach(), weight.detach(), out.detach()
+        copy.bias = None if bias is None else bias.detach()
+        return copy
+
+
+class Linear(WeightedSum):
+    """``F.linear`` and matrix products with a two-dimensional constant on the right: weight (out, in)."""
+
+    @property
+    def sample(self) -> Tensor:
+        return self.x[:1] if self.x.dim() > 1 else self.x
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(x, weight)
+
+    def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
+        return shares @ weight
+
+    def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
+        if self.out.dim() != 2:
+            return None
+        bias = shift if self.bias is None else self.bias * scale + shift
+        return self._like(self.x, self.weight * scale[:, None], bias, out)
+
+    def merged_before(self, x: Tensor, scale: Tensor, shift: Tensor) -> WeightedSum | None:
+        if self.x.dim() != 2:
+            return None
+        offset = F.linear(shift, self.weight)
+        bias = offset if self.bias is None else self.bias + offset
+        return self._like(x, self.weight * scale, bias, self.out)
+
+
+class Convolution(WeightedSum):
+    """Convolutions of one to three dimensions and their transposed forms."""
+
+    kind = "convolution"
+
+    def __init__(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        out: Tensor,
+        *,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
+        transposed: bool,
+        output_padding: list[int],
+        groups: int,
+    ) -> None:
+        shape = (-1,) + (1,) * (weight.dim() - 2)
+        super().__init__(x, weight, None if bias is None else bias.reshape(shape), out)
+        self.transposed, self.groups = transposed, groups
+        self.arguments = (stride, padding, dilation, transposed, output_padding, groups)
+
+    @property
+    def sample(self) -> Tensor:
+        return self.x[:1]
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        return torch.convolution(x, weight, None, *self.arguments)
+
+    def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
+        shares = shares.expand(self.x.shape[0], *shares.shape[1:])
+        # The operator reads nothing but the shape and the layout of the input.
+        return torch.ops.aten.convolution_backward(
+            shares, self.x, weight, None, *self.arguments, [True, False, False]
+        )[0]
+
+    def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
+        weight = self._scaled(scale, along_output=True)
+        scale, shift = self._spatial(scale), self._spatial(shift)
+        return self._like(self.x, weight, shift if self.bias is None else self.bias * scale + shift, out)
+
+    def merged_before(self, x: Tensor, scale: Tensor, shift: Tensor) -> WeightedSum | None:
+        # Zero padding comes after the norm, so that its shift counts for less at the borders.
+        offset = self.forward(self._spatial(shift).expand_as(self.sample), self.weight)
+        bias = offset if self.bias is None else self.bias + offset
+        return self._like(x, self._scaled(scale, along_output=False), bias, self.out)
+
+    def _spatial(self, value: Tensor) -> Tensor:
+        return value.reshape((-1,) + (1,) * (self.weight.dim() - 2))
+
+    def _scaled(self, scale: Tensor, along_output: bool) -> Tensor:
+        weight = self.weight
+        if along_output != self.transposed:
+            return weight * scale.reshape((-1,) + (1,) * (weight.dim() - 1))
+        grouped = weight.unflatten(0, (self.groups, -1))
+        scale = scale.reshape((self.groups, 1, -1) + (1,) * (weight.dim() - 2))
+        return (grouped * scale).flatten(0, 1)
+
+
+class General(WeightedSum):
+    """A sum given as a function of input and weight that is linear in either: bilinear, matmul, einsum."""
+
+    def __init__(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, apply: Callable[[Any, Any], Any]
+    ) -> None:
+        super().__init__(x, weight, bias, out)
+        self.apply = apply
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.apply(x, weight)  # type: ignore[no-any-return]

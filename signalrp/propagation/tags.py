@@ -1,0 +1,161 @@
+"""What the engine knows of the tensors of a forward pass, and of one call of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from signalrp.propagation.engine import Engine
+    from signalrp.propagation.sums import WeightedSum
+
+
+@dataclass(slots=True)
+class Linked:
+    """The input of the operation that made a tensor, so that a batch norm can be merged with a weighted sum.
+
+    The version counters tell whether either has been overwritten since; then nothing is merged.
+    """
+
+    x: Tensor
+    input_version: int
+    output_version: int
+
+    def holds(self, out: Tensor) -> bool:
+        """Whether input and output are as they were."""
+        return self.x._version == self.input_version and out._version == self.output_version
+
+
+@dataclass(slots=True, eq=False)
+class Tag:
+    """Where a tensor comes from.
+
+    Attributes
+    ----------
+    parents : tuple of WeightedSum
+        The nearest weighted sums upstream.
+    token : int
+        When it was made; the call itself would keep its inputs alive.
+    link : Linked, optional
+        With `sum` or `norm`: what went in.
+    sum : WeightedSum, optional
+        The weighted sum whose output this is.
+    norm : (scale, shift), optional
+        The batch norm, per channel, whose output this is.
+    gate : bool
+        Whether it is a gate: the output of a sigmoid or softmax.
+    cut : bool
+        Whether it depends on the input by a way that the model has cut (detach, integers).
+    """
+
+    engine: Engine
+    parents: tuple[WeightedSum, ...] = ()
+    token: int = 0
+    link: Linked | None = None
+    sum: WeightedSum | None = None
+    norm: tuple[Tensor, Tensor] | None = None
+    gate: bool = False
+    cut: bool = False
+
+
+def tag_of(tensor: Tensor, engine: Engine) -> Tag | None:
+    """Return the tag that this engine gave a tensor."""
+    tag = tensor.__dict__.get("_signalrp")
+    return tag if tag is not None and tag.engine is engine else None
+
+
+def tensors_in(*objects: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dicts."""
+    for item in objects:
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, (tuple, list)):
+            yield from tensors_in(*item)
+        elif isinstance(item, dict):
+            yield from tensors_in(*item.values())
+
+
+def with_tensors(item: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Return nested tuples, lists and dicts with every tensor changed."""
+    if isinstance(item, Tensor):
+        return change(item)
+    if isinstance(item, tuple) and hasattr(item, "_fields"):
+        return type(item)(*(with_tensors(x, change) for x in item))
+    if isinstance(item, (tuple, list)) and type(item) in (tuple, list):
+        return type(item)(with_tensors(x, change) for x in item)
+    if isinstance(item, dict):
+        return {k: with_tensors(v, change) for k, v in item.items()}
+    return item
+
+
+def _constant(tensor: Tensor) -> Tensor:
+    # Parameters become constants, so that no gradient is computed for them.
+    return tensor.detach() if tensor.requires_grad and tensor.is_leaf else tensor
+
+
+class Call:
+    """One call of a torch function with at least one input that relevance may reach."""
+
+    def __init__(
+        self, engine: Engine, func: Any, name: str, args: Any, kwargs: dict[str, Any], tracked: list[Tensor]
+    ) -> None:
+        self.engine, self.func, self.name, self.tracked = engine, func, name, tracked
+        self.token = engine.next_step()
+        self.args, self.kwargs = with_tensors(tuple(args), _constant), with_tensors(kwargs, _constant)
+
+    @property
+    def tags(self) -> list[Tag]:
+        """The tags of the tracked inputs."""
+        return [tag for t in self.tracked if (tag := tag_of(t, self.engine)) is not None]
+
+    @cached_property
+    def parents(self) -> tuple[WeightedSum, ...]:
+        """The nearest weighted sums upstream of all inputs."""
+        tags = self.tags
+        if len(tags) == 1:
+            return tags[0].parents
+        return tuple({id(p): p for tag in tags for p in tag.parents}.values())
+
+    def native(self) -> Any:
+        """Run the function as the model called it."""
+        return self.func(*self.args, **self.kwargs)
+
+    def value(self) -> Any:
+        """Run the function without graph."""
+        with torch.no_grad():
+            return self.native()
+
+    def rebind(self, *tensors: Tensor) -> Any:
+        """Run the function with other tensors in the place of the tracked ones."""
+        other = dict(zip(map(id, self.tracked), tensors, strict=True))
+        return self._with(lambda t: other.get(id(t), t))
+
+    def without_cuts(self) -> Callable[..., Any] | None:
+        """Return `rebind` with 0 for constants that the model has cut off from the input, None if there is none."""
+
+        def is_cut(tensor: Tensor) -> bool:
+            tag = tag_of(tensor, self.engine)
+            return tag is not None and tag.cut and tensor.is_floating_point()
+
+        if not any(map(is_cut, tensors_in(self.args, self.kwargs))):
+            return None
+
+        def run(*tensors: Tensor) -> Any:
+            other = dict(zip(map(id, self.tracked), tensors, strict=True))
+            return self._with(lambda t: other[id(t)] if id(t) in other else torch.zeros_like(t) if is_cut(t) else t)
+
+        return run
+
+    def renamed(self, name: str) -> Call:
+        """Return the call of another function of the same signature: the twin that does not overwrite."""
+        home = torch.Tensor if hasattr(torch.Tensor, name) else torch.nn.functional
+        kwargs = {k: v for k, v in self.kwargs.items() if k != "inplace"}
+        return Call(self.engine, getattr(home, name), name, self.args, kwargs, self.tracked)
+
+    def _with(self, change: Callable[[Tensor], Any]) -> Any:
+        return self.func(*with_tensors(self.args, change), **with_tensors(self.kwargs, change))
