@@ -1,8 +1,10 @@
 """Layer-wise relevance propagation for deep models of time series and signals."""
 
 from signalrp.attribute import Attribution, attribute
+from signalrp.explain import explain, load
 from signalrp.propagation.composites import Composite, composite
 from signalrp.propagation.errors import UnsupportedOperation
+from signalrp.propagation.operations.custom import register_operation
 from signalrp.propagation.rules import AlphaBeta, Epsilon, Flat, Gamma, Pass, Rule, WSquare, ZBox, Zero, ZPlus
 
 __all__ = [
@@ -21,4 +23,7 @@ __all__ = [
     "Zero",
     "attribute",
     "composite",
+    "explain",
+    "load",
+    "register_operation",
 ]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 import signalrp.propagation.operations  # noqa: F401 - fills the registry
-from signalrp.propagation.composites import Composite, composite as composite_of
+from signalrp.propagation.composites import Composite
+from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.ledger import Ledger
 from signalrp.propagation.rules import Rule
@@ -295,7 +296,9 @@ def _explained(returned: Any, target: Target) -> tuple[Tensor, Tensor, Tensor, T
     with torch.no_grad():
         chosen = output.argmax(1) if target is None else torch.as_tensor(target, device=output.device)
     if chosen.is_floating_point() or chosen.dtype == torch.bool or chosen.dim() > 1:
-        raise ValueError(f"targets must be integers, one or one per sample, found {chosen.dtype} {tuple(chosen.shape)}.")
+        raise ValueError(
+            f"targets must be integers, one or one per sample, found {chosen.dtype}, {tuple(chosen.shape)}."
+        )
     if chosen.dim() == 1 and len(chosen) != batch:
         raise ValueError(f"found {len(chosen)} targets for {batch} samples; give one, or one per sample.")
     chosen = chosen.long().expand(batch)
@@ -310,7 +313,7 @@ def _main_output(returned: Any) -> Tensor:
     if isinstance(returned, Tensor):
         return returned
     if isinstance(returned, Mapping) and isinstance(returned.get("logits"), Tensor):
-        return returned["logits"]  # type: ignore[no-any-return]
+        return returned["logits"]
     values = returned.values() if isinstance(returned, Mapping) else returned
     for tensor in tensors_in(tuple(values) if isinstance(values, Sequence) or isinstance(returned, Mapping) else ()):
         if tensor.is_floating_point():

@@ -112,7 +112,7 @@ class Composite:
 
     def assign(self, sums: Sequence[WeightedSum]) -> None:
         """Set the rule of each weighted sum of one forward pass."""
-        regions = {
+        regions: dict[str | None, set[int]] = {
             place.below: _upstream(sums, place.below) for place, _ in self.exceptions if place.below is not None
         }
         met = [False] * len(self.exceptions)

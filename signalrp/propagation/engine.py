@@ -27,7 +27,7 @@ from signalrp.propagation.nodes import Local, Share, Step, StepNode, SumNode
 from signalrp.propagation.pull import total
 from signalrp.propagation.registry import CONSTRUCTORS, CUTS, HANDLERS, IN_PLACE, MARKERS, REGISTERED, ROUTES
 from signalrp.propagation.sums import WeightedSum
-from signalrp.propagation.tags import Call, Linked, Tag, tag_of, tensors_in
+from signalrp.propagation.tags import Call, Linked, Tag, mark, tag_of, tensors_in
 
 
 class Engine(TorchFunctionMode):
@@ -75,13 +75,13 @@ class Engine(TorchFunctionMode):
         leaf = x.detach().clone().requires_grad_()
         with torch.enable_grad():
             copy = leaf.clone()
-        copy._signalrp = Tag(self)  # type: ignore[attr-defined]
+        mark(copy, Tag(self))
         return leaf, copy
 
     def mark_source(self, x: Tensor) -> Tensor:
         """Return an input without gradient (integers, booleans), marked as one that carries information."""
         copy = x.detach().clone()
-        copy._signalrp = Tag(self, cut=True)  # type: ignore[attr-defined]
+        mark(copy, Tag(self, cut=True))
         return copy
 
     @contextmanager
@@ -170,6 +170,7 @@ class Engine(TorchFunctionMode):
         if is_python and (handler is None or "inplace" in call.func.__code__.co_varnames):
             with self:
                 return _open(call.func)(*call.args, **call.kwargs)
+        self._note_readers(call.tags, rectifier=call.name == "relu")
         if handler is not None:
             return handler(self, call, *call.args, **call.kwargs)
         if self.unknown == "gradient":
@@ -179,14 +180,23 @@ class Engine(TorchFunctionMode):
             self.unsupported(call)
         return self._mark_cut(out)
 
+    @staticmethod
+    def _note_readers(tags: Iterable[Tag], rectifier: bool = False) -> None:
+        for tag in tags:
+            if tag.sum is not None:
+                tag.sum.readers += 1
+                tag.sum.rectifiers += rectifier
+
     def _overwrite(self, call: Call) -> Any:
         """Run a function that overwrites its first argument."""
         target, twin = call.args[0], IN_PLACE[call.name]
         if twin == "relu" and not self.careful:
             # A sum that a ReLU has overwritten serves as well as the original: where they differ, c is 0.
+            self._note_readers(call.tags, rectifier=True)
             self.release(target, spare_sums=True)
             out = call.native()
         elif twin in ("", "dropout"):
+            self._note_readers(call.tags)
             self.release(target)
             out = HANDLERS[call.name](self, call, *call.args, **call.kwargs)
         else:
@@ -197,7 +207,7 @@ class Engine(TorchFunctionMode):
             out = target.copy_(result)
         for changed in (target, target._base):
             if changed is not None and changed.requires_grad:
-                changed._signalrp = Tag(self, call.parents, self.next_step())
+                mark(changed, Tag(self, call.parents, self.next_step()))
         return out
 
     def tag(self, out: Any, call: Call) -> None:
@@ -208,12 +218,12 @@ class Engine(TorchFunctionMode):
                 self._mark_cut(tensor)
             elif tag is None or (tag.token < call.token and not any(tensor is t for t in call.tracked)):
                 gate = call.name in ROUTES and all(t.gate for t in call.tags)
-                tensor._signalrp = Tag(self, call.parents, call.token, gate=gate)  # type: ignore[attr-defined]
+                mark(tensor, Tag(self, call.parents, call.token, gate=gate))
 
     def _mark_cut(self, out: Any) -> Any:
         for tensor in tensors_in(out):
             if tag_of(tensor, self) is None:
-                tensor._signalrp = Tag(self, cut=True)  # type: ignore[attr-defined]
+                mark(tensor, Tag(self, cut=True))
         return out
 
     def keep(self, put: Callable[[Tensor], None], tensor: Tensor, is_sum: bool = False) -> Tensor:
@@ -233,7 +243,7 @@ class Engine(TorchFunctionMode):
 
     def hang(self, step: Step, inputs: Iterable[Tensor], out: Tensor) -> Tensor:
         """Put a step into the graph."""
-        return StepNode.apply(step, [out], *inputs)  # type: ignore[no-any-return, no-untyped-call]
+        return StepNode.apply(step, [out], *inputs)
 
     def local(self, call: Call, shares: list[float] | None = None, spread: str = "equal") -> Any:
         """Run a function that its own derivative pulls back, with a step of its own where one is needed."""
@@ -248,7 +258,7 @@ class Engine(TorchFunctionMode):
         """Run a function of which each input takes a part: 1/2 each for a product, 0 for a gate."""
         if self.careful:
             return self.local(call, shares, spread)
-        parts = [Share.apply(t, s) if s else t.detach() for t, s in zip(call.tracked, shares, strict=True)]  # type: ignore[no-untyped-call]
+        parts = [Share.apply(t, s) if s else t.detach() for t, s in zip(call.tracked, shares, strict=True)]
         return call.rebind(*parts)
 
     def cut(self, call: Call) -> Any:
@@ -279,11 +289,9 @@ class Engine(TorchFunctionMode):
         op.x = self.keep(lambda v: setattr(op, "x", v), op.x)
         op.out = self.keep(lambda v: setattr(op, "out", v), op.out, is_sum=True)
         self.sums.append(op)
-        result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)  # type: ignore[no-untyped-call]
+        result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)
         op.node = get_gradient_edge(result)
-        result._signalrp = Tag(  # type: ignore[attr-defined]
-            self, (op,), call.token, Linked(x, x._version, result._version), sum=op
-        )
+        mark(result, Tag(self, (op,), call.token, Linked(x, x._version, result._version), sum=op))
         return result
 
     # -- the pull back ------------------------------------------------------------------------------------------
@@ -291,6 +299,7 @@ class Engine(TorchFunctionMode):
     def assign_rules(self, output: Tensor) -> None:
         """Give every weighted sum its rule, now that its distance from the output is known."""
         tag = tag_of(output, self)
+        self._note_readers([tag] if tag else [])
         reached = {id(p): p for p in (tag.parents if tag else ())}
         for op in reached.values():
             op.from_output = 1
@@ -320,7 +329,8 @@ class Engine(TorchFunctionMode):
             edges, values = zip(*self._cuts, strict=True)
             relevance = torch.autograd.grad(edges, every, values, retain_graph=retain, allow_unused=True)
             self.carries_relevance = False
-        return list(zip(per_unit, relevance, strict=True))[: len(ends)]
+        arrived: list[tuple[Tensor | None, Tensor | None]] = list(zip(per_unit, relevance, strict=True))
+        return arrived[: len(ends)]
 
     def close(self) -> None:
         """Let go of the graph: its nodes and this engine hold one another where Python cannot see it."""
@@ -329,7 +339,7 @@ class Engine(TorchFunctionMode):
         for step in self._locals:
             step.forget()
         for store in (self.sums, self._kept, self._cuts, self._locals, self.sources):
-            store.clear()  # type: ignore[attr-defined]
+            store.clear()
 
 
 @cache
@@ -341,5 +351,3 @@ def _open(func: types.FunctionType) -> Callable[..., Any]:
     )
     opened.__kwdefaults__ = func.__kwdefaults__
     return opened
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -20,7 +22,14 @@ class Ledger:
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
 
     def book(
-        self, step: int, function: str, module: str, received: float, passed: float, rule: str = "", **absorbed: float
+        self,
+        step: int,
+        function: str,
+        module: str,
+        received: float,
+        passed: float,
+        rule: str = "",
+        absorbed: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Add to the entry of one step and the current sample."""
         key = (step, self.sample)

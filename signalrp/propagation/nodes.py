@@ -72,7 +72,7 @@ class Step:
                 if g is not None
             )
             self.engine.ledger.book(
-                self.number, self.name, self.path, received, passed, **self.absorbed(grad, is_relevance)
+                self.number, self.name, self.path, received, passed, absorbed=self.absorbed(grad, is_relevance)
             )
         return grads
 
@@ -224,10 +224,8 @@ class SumNode(Function):
                 total(grad if is_relevance else grad * op.out),
                 (total(pulled.per_unit * op.x) if pulled.per_unit is not None else 0.0)
                 + (total(pulled.relevance) if pulled.relevance is not None else 0.0),
-                rule=type(rule).__name__,
-                bias=pulled.bias,
-                stabiliser=pulled.stabiliser,
-                withheld=pulled.withheld,
+                type(rule).__name__,
+                {"bias": pulled.bias, "stabiliser": pulled.stabiliser, "withheld": pulled.withheld},
             )
         if is_relevance:
             below = pulled.relevance
@@ -251,5 +249,3 @@ class Share(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         return grads[0] * ctx.part, None
-
-

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from signalrp.propagation.rules import Epsilon, Group, Pass, Rule, Term, Zero
+from signalrp.propagation.rules import Group, Pass, Rule, Term, Zero
 from signalrp.propagation.sums import WeightedSum
 
 
@@ -62,13 +62,10 @@ def pull(op: WeightedSum, rule: Rule, grad: Tensor, is_relevance: bool, audit: b
             )
         pulled.relevance = grad if is_relevance else grad * op.out
         return pulled
-    if type(rule) is Epsilon and rule.bias == "absorb" and not is_relevance and not audit:
-        # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon): one pass less, exact at z = 0 as well.
-        shares = grad
-        if rule.epsilon:
-            shares = torch.addcdiv(grad, grad, op.out.abs().add_(rule.epsilon), value=-rule.epsilon)
-        pulled.per_unit = op.pull(shares, op.weight)
-        return pulled
+    if not is_relevance and not audit:
+        pulled.per_unit = rule.per_unit(op, grad)
+        if pulled.per_unit is not None:
+            return pulled
     relevance = grad if is_relevance else grad * op.out
     redistribute = getattr(rule, "bias", None) == "redistribute"
     for group in rule.groups(op):
@@ -96,15 +93,13 @@ def _pull_group(
         shares = shares * group.coefficient
     by_sign: dict[str, Tensor] = {}
     for term in group.terms:
-        value = op.pull(shares if term.flip is None else shares * term.flip, term.weight)
+        value = op.pull(shares, term.weight)
         if isinstance(term.part, Tensor):
             pulled.add_relevance(term.part * value)
         elif rule.spreads:
             pulled.add_relevance(op.x * value)
         elif term.part == "all":
             pulled.add_per_unit(value)
-        elif term.part == "sign":
-            pulled.add_per_unit(op.x.sign() * value)
         else:
             by_sign[term.part] = value
     if by_sign:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 Bias = Literal["absorb", "redistribute", "ignore"]
 
-# "all": the input as it is; "positive", "negative": its parts by sign; "sign": the input whose pulled value is
-# multiplied by its sign. A tensor stands for itself (bounds, ones).
-Part = Literal["all", "positive", "negative", "sign"] | Tensor
+# "all": the input as it is; "positive", "negative": its parts by sign. A tensor stands for itself (bounds, ones).
+Part = Literal["all", "positive", "negative"] | Tensor
 
 
 @dataclass
@@ -32,8 +31,6 @@ class Term:
 
     part: Part
     weight: Tensor
-    flip: Tensor | None = None
-    """Multiplies the shares before the pull (the sign of the output, where a rule depends on it)."""
 
 
 @dataclass
@@ -74,6 +71,17 @@ class Rule:
     def groups(self, op: WeightedSum) -> Iterator[Group]:
         """Yield the groups of the rule for one weighted sum."""
         raise TypeError(f"{type(self).__name__} is no rule by itself; use a subclass that defines groups().")
+
+    def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
+        """Return relevance per unit of the input from that of the output, in as few passes as can be.
+
+        Says the same as :meth:`groups`; None where only the groups say it.
+        """
+        return None
+
+
+def _plus(bias: Tensor | None, epsilon: float) -> Tensor | float:
+    return epsilon if bias is None else bias + epsilon
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,16 @@ class Epsilon(_BiasRule):
 
     epsilon: float = field(default=1e-6, kw_only=False)
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
         yield Group([Term("all", op.weight)], total=self._total(op), bias=self._bias(op))
+
+    def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
+        if self.bias != "absorb":
+            return None
+        if self.epsilon:
+            # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon), which is exact at z = 0 as well.
+            c = torch.addcdiv(c, c, op.out.abs().add_(self.epsilon), value=-self.epsilon)
+        return op.pull(c, op.weight)
 
 
 @dataclass(frozen=True)
@@ -150,24 +166,40 @@ class Gamma(_BiasRule):
         if self.gamma < 0:
             raise ValueError(f"gamma must not be negative, found {self.gamma}.")
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
-        weight, bias, gamma, total = op.weight, self._bias(op), self.gamma, self._total(op)
-        upper = total >= 0
-        favoured = None if bias is None else bias + gamma * torch.where(upper, bias.clamp(min=0), bias.clamp(max=0))
-        if not op.has_negative_input:
-            # One product for each sign of the sum; after a ReLU the lower half receives nothing and is skipped.
-            for where, part in ((upper, weight.clamp(min=0)), (~upper, weight.clamp(max=0))):
-                yield Group([Term("all", weight + gamma * part)], bias=favoured, where=where)
-            return
-        # (x w)^+ = (x w + |x||w|) / 2, so that signed inputs need two products where the parts would need four.
-        # Sums and magnitudes agree in sign here: nothing cancels.
-        sign = upper.to(total.dtype) * 2 - 1
-        magnitude = op.forward(op.x.abs(), weight.abs())
-        denominator = total + gamma / 2 * (op.linear_part + sign * magnitude)
-        if bias is not None and favoured is not None:
-            denominator = denominator + favoured - bias
-        terms = [Term("all", (1 + gamma / 2) * weight), Term("sign", gamma / 2 * weight.abs(), flip=sign)]
-        yield Group(terms, total=denominator, bias=favoured)
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
+        weight, bias = op.weight, self._bias(op)
+        upper = self._total(op) >= 0
+        for where, same, other in (
+            (upper, weight.clamp(min=0), weight.clamp(max=0)),
+            (~upper, weight.clamp(max=0), weight.clamp(min=0)),
+        ):
+            share = bias
+            if bias is not None:
+                share = bias + self.gamma * (bias.clamp(min=0) if where is upper else bias.clamp(max=0))
+            terms = [Term("positive", weight + self.gamma * same), Term("negative", weight + self.gamma * other)]
+            yield Group(terms, bias=share, where=where)
+
+    def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
+        if self.bias != "absorb" or self.epsilon == 0:
+            return None
+        weight, half = op.weight, self.gamma / 2
+        if op.is_rectified and not op.has_negative_input:
+            # Where the sum is negative nothing arrives: one product for the denominator and one back suffice.
+            weight = weight + self.gamma * weight.clamp(min=0)
+            bias = None if op.bias is None else op.bias + self.gamma * op.bias.clamp(min=0)
+            return op.pull((c * op.out).div_(op.forward(op.x, weight, _plus(bias, self.epsilon)).abs_()), weight)
+        # (x w)^+ = (x w + |x||w|) / 2: two products back where the four parts would need four. Sums and magnitudes
+        # agree in sign in the denominator, so that nothing cancels there.
+        magnitude = half * weight.abs()
+        bias = None if op.bias is None else half * op.bias.abs()
+        x = op.x.abs() if op.has_negative_input else op.x
+        size = op.out.abs()
+        stable = op.forward(x, magnitude, _plus(bias, self.epsilon)).add_(size, alpha=1 + half)
+        shares = size.mul_(c).div_(stable)
+        favoured = op.pull(torch.where(op.out < 0, -shares, shares), magnitude)
+        if op.has_negative_input:
+            favoured = torch.where(op.x < 0, -favoured, favoured)
+        return op.pull(shares, (1 + half) * weight).add_(favoured)
 
 
 @dataclass(frozen=True)
@@ -197,18 +229,37 @@ class AlphaBeta(_BiasRule):
                 f"alpha - beta must be 1 and beta must not be negative, found alpha={self.alpha}, beta={self.beta}."
             )
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
         bias = self._bias(op)
         upper, lower = op.weight.clamp(min=0), op.weight.clamp(max=0)
         for coefficient, same, other in ((self.alpha, upper, lower), (-self.beta, lower, upper)):
             if coefficient == 0:
                 continue
             share = None if bias is None else bias.clamp(min=0) if coefficient > 0 else bias.clamp(max=0)
-            if op.has_negative_input:
-                terms = [Term("positive", same), Term("negative", other)]
-            else:
-                terms = [Term("all", same)]
+            terms = [Term("positive", same), Term("negative", other)]
             yield Group(terms, bias=share, coefficient=coefficient)
+
+    def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
+        if self.bias == "redistribute" or self.epsilon == 0:
+            return None
+        relevance, bias = c * op.out, self._bias(op)
+        upper, lower = op.weight.clamp(min=0), op.weight.clamp(max=0)
+        x, below, result = op.x, None, None
+        if op.has_negative_input:
+            x, below = op.x.clamp(min=0), op.x.clamp(max=0)
+        for coefficient, sign, same, other in ((self.alpha, 1, upper, lower), (-self.beta, -1, lower, upper)):
+            if coefficient == 0:
+                continue
+            share = None if bias is None else bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
+            stable = op.forward(x, same, _plus(share, sign * self.epsilon))
+            if below is not None:
+                stable = stable.add_(op.forward(below, other))
+            shares = relevance / stable
+            value = op.pull(shares, coefficient * same)
+            if below is not None:
+                value = torch.where(op.x < 0, op.pull(shares, coefficient * other), value)
+            result = value if result is None else result.add_(value)
+        return result
 
 
 @dataclass(frozen=True)
@@ -254,7 +305,7 @@ class ZBox(Rule):
         if bool((low > high).any()):
             raise ValueError("ZBox needs low <= high everywhere; exchange the two bounds.")
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
         low, high = (self._bound(bound, op.sample) for bound in (self.low, self.high))
         yield Group(
             [
@@ -288,7 +339,7 @@ class WSquare(Rule):
 
     spreads: ClassVar[bool] = True
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
         yield Group([Term(torch.ones_like(op.sample), op.weight.square())])
 
 
@@ -305,7 +356,7 @@ class Flat(Rule):
 
     spreads: ClassVar[bool] = True
 
-    def groups(self, op: WeightedSum) -> Iterator[Group]:  # noqa: D102
+    def groups(self, op: WeightedSum) -> Iterator[Group]:
         yield Group([Term(torch.ones_like(op.sample), torch.ones_like(op.weight))])
 
 

@@ -31,6 +31,8 @@ class WeightedSum:
         Additive term, shaped to broadcast with `out`.
     edge, node : GradientEdge
         Where relevance enters the graph again below this sum, and the sum itself.
+    readers, rectifiers : int
+        How many functions read the output, and how many of them are ReLUs.
     merged : WeightedSum, optional
         The sum merged with the batch norm behind this one.
     parents : tuple of WeightedSum
@@ -51,13 +53,20 @@ class WeightedSum:
         self.edge: GradientEdge | None = None
         self.node: GradientEdge | None = None
         self.parents: tuple[WeightedSum, ...] = ()
+        self.readers = 0
+        self.rectifiers = 0
         self.from_input = 1
         self.from_output = 0
         self.rule: Rule | None = None
         self.merged: WeightedSum | None = None
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return ``W x`` without bias, for any input and weight of the right shapes."""
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:
+        """Return ``W x + b`` for any input, weight and bias of the right shapes; the result may be overwritten."""
+        out = self.apply(x, weight)
+        return out if bias is None else out + bias
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return ``W x``."""
         raise TypeError(f"{type(self).__name__} does not say how to apply its weight.")
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
@@ -77,6 +86,11 @@ class WeightedSum:
         """``W x``: the output less the bias."""
         return self.out if self.bias is None else self.out - self.bias
 
+    @property
+    def is_rectified(self) -> bool:
+        """Whether nothing but ReLUs reads the output, so that nothing arrives where it is negative."""
+        return 0 < self.readers == self.rectifiers
+
     @cached_property
     def has_negative_input(self) -> bool:
         """Whether any input is negative; where none is, half of the products of most rules vanish."""
@@ -95,6 +109,7 @@ class WeightedSum:
         copy.__dict__.update({k: v for k, v in self.__dict__.items() if k != "has_negative_input"})
         copy.x, copy.weight, copy.out = x.detach(), weight.detach(), out.detach()
         copy.bias = None if bias is None else bias.detach()
+        copy.readers = copy.rectifiers = 0
         return copy
 
 
@@ -105,8 +120,10 @@ class Linear(WeightedSum):
     def sample(self) -> Tensor:
         return self.x[:1] if self.x.dim() > 1 else self.x
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.linear(x, weight)
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:
+        if isinstance(bias, float):
+            bias = weight.new_full(weight.shape[:1], bias)
+        return F.linear(x, weight, bias)
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
         return shares @ weight
@@ -153,15 +170,22 @@ class Convolution(WeightedSum):
     def sample(self) -> Tensor:
         return self.x[:1]
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        return torch.convolution(x, weight, None, *self.arguments)
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:
+        channels = self.out.shape[1]
+        if isinstance(bias, float):
+            bias = weight.new_full((channels,), bias)
+        elif bias is not None and bias.numel() == channels:
+            bias = bias.reshape(channels)
+        elif bias is not None:
+            return torch.convolution(x, weight, None, *self.arguments).add_(bias)
+        return torch.convolution(x, weight, bias, *self.arguments)
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
         shares = shares.expand(self.x.shape[0], *shares.shape[1:])
         # The operator reads nothing but the shape and the layout of the input.
-        return torch.ops.aten.convolution_backward(
-            shares, self.x, weight, None, *self.arguments, [True, False, False]
-        )[0]
+        return torch.ops.aten.convolution_backward(shares, self.x, weight, None, *self.arguments, [True, False, False])[
+            0
+        ]
 
     def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
         weight = self._scaled(scale, along_output=True)
@@ -193,7 +217,7 @@ class General(WeightedSum):
         self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, apply: Callable[[Any, Any], Any]
     ) -> None:
         super().__init__(x, weight, bias, out)
-        self.apply = apply
+        self.function = apply
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self.apply(x, weight)  # type: ignore[no-any-return]
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.function(x, weight)

@@ -69,6 +69,11 @@ def tag_of(tensor: Tensor, engine: Engine) -> Tag | None:
     return tag if tag is not None and tag.engine is engine else None
 
 
+def mark(tensor: Tensor, tag: Tag) -> None:
+    """Tag a tensor."""
+    tensor.__dict__["_signalrp"] = tag
+
+
 def tensors_in(*objects: Any) -> Iterator[Tensor]:
     """Yield the tensors in nested tuples, lists and dicts."""
     for item in objects:

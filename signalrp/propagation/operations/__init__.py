@@ -1,5 +1,13 @@
 """What each family of torch functions does with relevance: a file per family, entered in the registry."""
 
-from signalrp.propagation.operations import activations, normalisers, products, sources, structure, weighted_sums
+from signalrp.propagation.operations import (
+    activations,
+    custom,
+    normalisers,
+    products,
+    sources,
+    structure,
+    weighted_sums,
+)
 
-__all__ = ["activations", "normalisers", "products", "sources", "structure", "weighted_sums"]
+__all__ = ["activations", "custom", "normalisers", "products", "sources", "structure", "weighted_sums"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.nodes import Pointwise
 from signalrp.propagation.registry import handles, overwrites
-from signalrp.propagation.tags import Call, Tag
+from signalrp.propagation.tags import Call, Tag, mark
 
 # f(x) - f(0) without cancellation near 0, for functions that do not vanish there.
 CENTRED: dict[str, Callable[[Tensor], Tensor]] = {
@@ -65,7 +65,7 @@ def hang_pointwise(engine: Engine, call: Call, centred: Callable[[Tensor], Tenso
     step = Pointwise(engine, call.name, x, out, call.rebind, centred)
     result = engine.hang(step, [x], out)
     if call.name in GATES:
-        result._signalrp = Tag(engine, call.parents, call.token, gate=True)  # type: ignore[attr-defined]
+        mark(result, Tag(engine, call.parents, call.token, gate=True))
     return result
 
 

@@ -14,7 +14,7 @@ from signalrp.propagation.engine import Engine
 from signalrp.propagation.nodes import Step
 from signalrp.propagation.pull import stabilise, total
 from signalrp.propagation.registry import handles
-from signalrp.propagation.tags import Call, Linked, Tag, tag_of
+from signalrp.propagation.tags import Call, Linked, Tag, mark, tag_of
 
 
 class Scaled(Step):
@@ -96,7 +96,7 @@ def batch_norm(
     step = Scaled(engine, call.name, input, out, scale.reshape(shape), shift.reshape(shape))
     result = engine.hang(step, [input], out)
     link = Linked(input, input._version, result._version)
-    result._signalrp = Tag(engine, call.parents, call.token, link, norm=(scale, shift))  # type: ignore[attr-defined]
+    mark(result, Tag(engine, call.parents, call.token, link, norm=(scale, shift)))
     return result
 
 
@@ -150,7 +150,7 @@ def instance_norm(
 ) -> Tensor:
     """As layer norm, within each channel; with running statistics it is a batch norm."""
     if call.func is torch.instance_norm:
-        return engine.unsupported(call, "in its low-level form; call torch.nn.functional.instance_norm")  # type: ignore[no-any-return]
+        return engine.unsupported(call, "in its low-level form; call torch.nn.functional.instance_norm")
     if not use_input_stats:
         return batch_norm(engine, call, input, running_mean, running_var, weight, bias, False, momentum, eps)
     return _grouped(engine, call, input, input.shape[1], weight, bias, eps)
@@ -239,7 +239,7 @@ def softmax(engine: Engine, call: Call, input: Tensor, dim: int | None = None, *
     out = call.value()
     family = SoftmaxTaylor if option == "taylor" else Softmax
     result = engine.hang(family(engine, call.name, input, out, dim, call.name == "log_softmax"), [input], out)
-    result._signalrp = Tag(engine, call.parents, call.token, gate=call.name == "softmax")
+    mark(result, Tag(engine, call.parents, call.token, gate=call.name == "softmax"))
     return result
 
 

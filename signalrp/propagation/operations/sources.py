@@ -10,7 +10,7 @@ from torch import Tensor
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.pull import total
 from signalrp.propagation.registry import handles
-from signalrp.propagation.tags import Call, Tag
+from signalrp.propagation.tags import Call, Tag, mark
 
 
 @handles("embedding", "embedding_bag")
@@ -22,11 +22,11 @@ def embedding(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Tensor:
     def book(c: Tensor) -> None:
         if engine.ledger is not None:
             received = total(c if engine.carries_relevance else c * value)
-            engine.ledger.book(number, call.name, path, received, 0.0, source=received)
+            engine.ledger.book(number, call.name, path, received, 0.0, absorbed={"source": received})
 
     leaf.register_hook(book)
     with torch.enable_grad():
         result = leaf.clone()
     engine.sources.append(leaf)
-    result._signalrp = Tag(engine, (), call.token)  # type: ignore[attr-defined]
+    mark(result, Tag(engine, (), call.token))
     return result

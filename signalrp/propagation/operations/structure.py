@@ -158,7 +158,7 @@ def _book_constants(
             lost = total(c.conj() * finite_uncut)
             cut = total(c.conj() * finite) - lost
         passed = total(torch.where(marked, 0, c if engine.carries_relevance else c.conj() * value))
-        ledger.book(step, call.name, path, received, passed, constant=lost, cut=cut)
+        ledger.book(step, call.name, path, received, passed, absorbed={"constant": lost, "cut": cut})
 
     out.register_hook(book)
 

@@ -110,21 +110,19 @@ def matmul(engine: Engine, call: Call, first: Tensor, second: Tensor | None = No
     plain = getattr(torch, call.name.strip("_").replace("rmatmul", "matmul"))
 
     def apply(x: Tensor, weight: Tensor) -> Tensor:
-        return plain(x, weight) if x_first else plain(weight, x)  # type: ignore[no-any-return]
+        return plain(x, weight) if x_first else plain(weight, x)
 
     x_first = x is first
     return _hang(engine, call, x, General(x, constant, None, out, apply), out)
 
 
-@handles("addmm", "addmv", "baddbmm", "addbmm")
+@handles("addmm", "addmv", "baddbmm")
 def matmul_with_bias(
     engine: Engine, call: Call, input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Any:
     """``beta * input + alpha * first @ second``, as its two parts."""
     with engine:
-        product = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}.get(call.name)
-        if product is None:
-            return engine.unsupported(call)
+        product = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}[call.name]
         return product(first, second) * alpha + input * beta
 
 
@@ -190,5 +188,3 @@ def _hang(engine: Engine, call: Call, x: Tensor, op: WeightedSum, out: Tensor) -
 
 def _numbers(value: Numbers, dims: int) -> list[int]:
     return [value] * dims if isinstance(value, int) else list(value) * (dims if len(value) == 1 else 1)
-
-

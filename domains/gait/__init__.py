@@ -1,0 +1,1 @@
+"""Gait: ground reaction forces and joint angles."""

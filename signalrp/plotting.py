@@ -1,0 +1,293 @@
+"""Plots every field shares: they take and return matplotlib axes, labelled from coordinates and units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from numpy.typing import ArrayLike, NDArray
+
+from signalrp._plot_data import (
+    Explanation,
+    axis_label,
+    edges,
+    one_channel,
+    positions,
+    signal_and_relevance,
+    signal_label,
+)
+from signalrp.validation.statistics import summary
+
+# blue and red as in RdBu, but grey in the middle: a white line would vanish on white paper
+RELEVANCE_COLOURS: Colormap = LinearSegmentedColormap.from_list(
+    "relevance", ["#053061", "#2166ac", "#5f9fcb", "#c6c6c6", "#e0705a", "#b2182b", "#67001f"]
+)
+_ORDER_COLOURS = ["#b2182b", "#2166ac", "#7f7f7f", "#1b7837", "#762a83", "#b35806", "#01665e", "#c51b7d"]
+_DIRECTION_NAMES = {"morf": "highest first", "lerf": "lowest first"}
+
+
+def relevance_norm(*relevances: ArrayLike, percentile: float = 100.0) -> Normalize:
+    """One colour scale for all relevance of a figure, symmetric about 0.
+
+    Parameters
+    ----------
+    *relevances
+        All relevance that is shown side by side.
+    percentile
+        Percentile of the absolute relevance at which the colours saturate; below 100, single peaks leave
+        colour for everything else.
+
+    Returns
+    -------
+    matplotlib.colors.Normalize
+
+    Raises
+    ------
+    ValueError
+        If nothing was given, or relevance is not finite.
+    """
+    values = np.concatenate([np.abs(np.asarray(relevance, dtype=float)).ravel() for relevance in relevances])
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError("Relevance is empty, NaN or infinite; a colour scale needs finite values.")
+    limit = float(np.percentile(values, percentile)) or float(values.max()) or 1.0
+    return Normalize(-limit, limit)
+
+
+def plot_relevance_lines(
+    explanation: Explanation,
+    trials: ArrayLike | None = None,
+    channel: object = None,
+    ax: Axes | None = None,
+    norm: Normalize | None = None,
+    linewidth: float | None = None,
+) -> Axes:
+    """Signals of many trials over each other, coloured by their relevance.
+
+    Parameters
+    ----------
+    explanation
+        Dataset with ``signal`` and ``relevance``, or these two as arrays (time,), (trial, time) or
+        (trial, channel, time).
+    trials
+        Positions or boolean mask of the trials to show; by default all.
+    channel
+        Channel by name; needed when there are several.
+    ax
+        Axes to draw on; by default those of a new figure.
+    norm
+        Colour scale, best from `relevance_norm` over all panels of the figure; by default over the trials
+        shown.
+    linewidth
+        In points; by default thinner the more trials there are.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    signal, relevance = one_channel(explanation, channel)
+    chosen = slice(None) if trials is None else np.asarray(trials)
+    signal, relevance = signal[chosen], relevance[chosen]
+    if not len(signal):
+        raise ValueError("No trial to show; check the selection of trials.")
+    ax = _axes(ax)
+    time = np.broadcast_to(positions(signal["time"]), signal.shape)
+    points = np.stack([time, signal.values], axis=-1)
+    # each piece of line is centred on its sample and so wears that sample's colour alone
+    middle = (points[:, 1:] + points[:, :-1]) / 2
+    starts = np.concatenate([points[:, :1], middle], axis=1)
+    ends = np.concatenate([middle, points[:, -1:]], axis=1)
+    lines = np.stack([starts, points, ends], axis=2).reshape(-1, 3, 2)
+    colours = relevance.values.ravel()
+    # what matters most is drawn last, else other trials would hide it
+    order = np.argsort(np.abs(colours), kind="stable")
+    collection = LineCollection(
+        cast("Sequence[ArrayLike]", lines[order]),
+        array=colours[order],
+        cmap=RELEVANCE_COLOURS,
+        norm=relevance_norm(relevance) if norm is None else norm,
+        linewidths=linewidth or float(np.clip(4 / len(signal) ** 0.35, 0.8, 2.5)),
+        capstyle="round",
+        rasterized=len(lines) > 5000,
+    )
+    ax.add_collection(collection)
+    ax.set_xlim(time[0, 0], time[0, -1])
+    ax.autoscale_view(scalex=False)
+    ax.set(xlabel=axis_label(signal["time"]), ylabel=signal_label(signal))
+    return ax
+
+
+def plot_mean(
+    explanation: Explanation,
+    channel: object = None,
+    axes: Sequence[Axes] | None = None,
+    norm: Normalize | None = None,
+) -> tuple[Axes, Axes]:
+    """Mean ± standard deviation of the signal over trials, with the mean relevance beneath.
+
+    Parameters
+    ----------
+    explanation, channel, norm
+        See `plot_relevance_lines`; the scale is by default that of the mean relevance.
+    axes
+        Two axes, the upper for the signal, the lower for the relevance; by default those of a new figure.
+
+    Returns
+    -------
+    tuple of matplotlib.axes.Axes
+        Signal above, relevance below.
+    """
+    signal, relevance = one_channel(explanation, channel)
+    if axes is None:
+        axes = plt.subplots(2, sharex=True, height_ratios=(2, 1), layout="constrained")[1]
+    upper, lower = axes
+    time = positions(signal["time"])
+    mean, sd = signal.values.mean(0), signal.values.std(0)
+    upper.fill_between(time, mean - sd, mean + sd, color="#d9d9d9", linewidth=0, label="sd")
+    upper.plot(time, mean, color="black", linewidth=1.4, label="mean")
+    upper.tick_params(labelbottom=False)
+    upper.set(xlim=(time[0], time[-1]), ylabel=signal_label(signal))
+    upper.legend(frameon=False, fontsize="small")
+    average, spread = relevance.values.mean(0), relevance.values.std(0)
+    lower.fill_between(time, average - spread, average + spread, color="#e6e6e6", linewidth=0)
+    scale = relevance_norm(average) if norm is None else norm
+    limits = edges(time)
+    lower.bar(limits[:-1], average, width=np.diff(limits), align="edge", color=RELEVANCE_COLOURS(scale(average)))
+    lower.axhline(0, color="black", linewidth=0.6)
+    lower.set(xlim=(time[0], time[-1]), xlabel=axis_label(signal["time"]), ylabel="relevance\n(mean ± sd)")
+    lower.locator_params(axis="y", nbins=4)
+    upper.figure.align_ylabels([upper, lower])
+    return upper, lower
+
+
+def plot_heatmap(
+    explanation: Explanation,
+    trials: ArrayLike | None = None,
+    ax: Axes | None = None,
+    norm: Normalize | None = None,
+) -> Axes:
+    """Mean relevance over trials as a heat map, channel × time.
+
+    Parameters
+    ----------
+    explanation, trials, ax, norm
+        See `plot_relevance_lines`; the scale is by default that of the mean shown.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    _, relevance = signal_and_relevance(explanation)
+    if trials is not None:
+        relevance = relevance[np.asarray(trials)]
+    if not len(relevance):
+        raise ValueError("No trial to show; check the selection of trials.")
+    mean = relevance.mean("trial")
+    ax = _axes(ax)
+    names = mean["channel"].values
+    ax.pcolormesh(
+        edges(positions(mean["time"])),
+        np.arange(len(names) + 1) - 0.5,
+        mean.values,
+        cmap=RELEVANCE_COLOURS,
+        norm=relevance_norm(mean) if norm is None else norm,
+        rasterized=True,
+    )
+    # with many channels only every so many names find room
+    every = -(-len(names) // 24)
+    ax.set_yticks(np.arange(len(names))[::every], [str(name) for name in names[::every]])
+    ax.invert_yaxis()
+    ax.set(xlabel=axis_label(mean["time"]), ylabel="" if len(names) < 2 else "channel")
+    return ax
+
+
+def add_colorbar(
+    axes: Axes | Sequence[Axes] | NDArray[Any], norm: Normalize, label: str = "relevance", **kwargs: Any
+) -> Colorbar:
+    """Colour bar of relevance beside one or several axes of a figure.
+
+    Parameters
+    ----------
+    axes
+        Axes that give room to it.
+    norm
+        The colour scale they share.
+    label
+        Its label.
+    **kwargs
+        For `matplotlib.figure.Figure.colorbar`.
+    """
+    listed = [axes] if isinstance(axes, Axes) else list(np.ravel(np.asarray(axes, dtype=object)))
+    bar = listed[0].figure.colorbar(ScalarMappable(norm, RELEVANCE_COLOURS), ax=listed, label=label, **kwargs)
+    bar.outline.set_visible(False)
+    return cast("Colorbar", bar)
+
+
+def plot_perturbation(
+    curves: xr.Dataset,
+    ax: Axes | None = None,
+    subject: str | ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Axes:
+    """Accuracy against what was removed, one line per order and direction, with interval bands.
+
+    The chance line is the share of the most frequent class. The random order has no direction, so it is drawn
+    once.
+
+    Parameters
+    ----------
+    curves
+        From `signalrp.validation.perturbation_curves`.
+    ax
+        Axes to draw on; by default those of a new figure.
+    subject, level, resamples, seed
+        See `signalrp.validation.summary`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    table = summary(curves, subject, level, resamples, seed)
+    ax = _axes(ax)
+    directions = curves["direction"].values.tolist()
+    for number, order in enumerate(curves["order"].values):
+        colour = _ORDER_COLOURS[number % len(_ORDER_COLOURS)]
+        undirected = order == "random"
+        for direction in directions[:1] if undirected else directions:
+            rows = table[(table["order"] == order) & (table["direction"] == direction)]
+            ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
+            ax.plot(
+                rows["step"],
+                rows["accuracy"],
+                color=colour,
+                marker="o",
+                markersize=3,
+                linestyle="--" if direction == "lerf" and not undirected else "-",
+                label=str(order) if undirected else f"{order}, {_DIRECTION_NAMES[direction]}",
+            )
+    chance = np.bincount(curves["label"].values).max() / curves.sizes["trial"]
+    ax.axhline(chance, color="black", linewidth=0.8, linestyle=":", label=f"chance ({chance:.0%})")
+    removed, unit = curves.attrs.get("removed", "samples"), curves["step"].attrs.get("units", "%")
+    amount = f"{removed} removed" + (" (%)" if unit == "%" else "")
+    ax.set(
+        xlabel=f"{amount}, fill: {curves.attrs.get('fill', 'unknown')}",
+        ylabel=f"accuracy ({level:.0%} interval)",
+        ylim=(-0.02, 1.02),
+        xlim=(0, float(curves["step"].max())),
+    )
+    # beside the axes, since curves may run anywhere inside
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
