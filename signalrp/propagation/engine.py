@@ -131,7 +131,7 @@ class Engine(TorchFunctionMode):
             return call.value()
         if not torch.is_grad_enabled() or name in CUTS:
             return self.cut(call)
-        if "out" in kwargs:
+        if kwargs.get("out") is not None:
             raise UnsupportedOperation(f"{name}(out=...)", self.path, "call it without out= and use what it returns")
         if name in IN_PLACE:
             return self._overwrite(call)
@@ -191,9 +191,9 @@ class Engine(TorchFunctionMode):
         """Run a function that overwrites its first argument."""
         target, twin = call.args[0], IN_PLACE[call.name]
         if twin == "relu" and not self.careful:
-            # A sum that a ReLU has overwritten serves as well as the original: where they differ, c is 0.
             self._note_readers(call.tags, rectifier=True)
-            self.release(target, spare_sums=True)
+            # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
+            self.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
             out = call.native()
         elif twin in ("", "dropout"):
             self._note_readers(call.tags)

@@ -30,7 +30,7 @@ class Pulled:
 
 def stabilise(total: Tensor, epsilon: float) -> Tensor:
     """Return ``total + epsilon * sign(total)`` with sign(0) = 1."""
-    return total + torch.where(total >= 0, epsilon, -epsilon).to(total.dtype)
+    return torch.where(total >= 0, total + epsilon, total - epsilon)
 
 
 def pull(op: WeightedSum, rule: Rule, grad: Tensor, is_relevance: bool, audit: bool) -> Pulled:

@@ -113,13 +113,12 @@ def compare(case: Case, rule: Rule, as_relevance: bool, seed: int = 0) -> float:
     flat = out.reshape(len(out), -1)
     if as_relevance:
         top = torch.randn(3, flat.shape[1], generator=generator, dtype=torch.float64)
-        top = torch.where(torch.rand(top.shape, generator=generator) < 0.2, 0.0, top)
         weights = torch.randn(len(out), 3, generator=generator, dtype=torch.float64)
         relevance = ((weights * (flat @ top.T)) / (top**2).sum(1)) @ top**2
         composite = Composite(rule).where(WSquare(epsilon=0.0), from_output=1)
 
         def model(x: Tensor) -> Tensor:
-            return torch.nn.functional.linear(case.call(x).flatten(1), top)
+            return torch.nn.functional.linear(case.call(x).reshape(len(x), -1), top)
     else:
         weights = torch.randn(flat.shape, generator=generator, dtype=torch.float64)
         relevance = weights * flat

@@ -78,7 +78,7 @@ def share(
             unit = factor * relevance[j] / stable
             result.relevance += unit * numerators
             result.stabiliser += unit * (stable - denominator)
-            if what == "redistribute":
+            if what == "redistribute" and A[j].any():
                 result.relevance += unit * own * A[j] / A[j].sum()
             else:
                 result.bias += unit * own

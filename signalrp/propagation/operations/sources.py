@@ -19,8 +19,8 @@ def embedding(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Tensor:
     leaf = call.value().requires_grad_()
     number, path, value = engine.next_step(), engine.path, leaf.detach()
 
-    def book(c: Tensor) -> None:
-        if engine.ledger is not None:
+    def book(c: Tensor | None) -> None:
+        if engine.ledger is not None and c is not None:
             received = total(c if engine.carries_relevance else c * value)
             engine.ledger.book(number, call.name, path, received, 0.0, absorbed={"source": received})
 

@@ -147,9 +147,9 @@ def _book_constants(
     finite = torch.where(torch.isfinite(constant), constant, 0)
     finite_uncut = torch.where(torch.isfinite(without_cut), without_cut, 0)
 
-    def book(c: Tensor) -> None:
+    def book(c: Tensor | None) -> None:
         ledger = engine.ledger
-        if ledger is None:
+        if ledger is None or c is None:
             return
         if engine.carries_relevance:
             received, lost, cut = total(c), total(c * marked), 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -122,8 +122,8 @@ def matmul_with_bias(
 ) -> Any:
     """``beta * input + alpha * first @ second``, as its two parts."""
     with engine:
-        product = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}[call.name]
-        return product(first, second) * alpha + input * beta
+        products: dict[str, Callable[..., Tensor]] = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}
+        return products[call.name](first, second) * alpha + input * beta
 
 
 @handles("einsum")
@@ -165,11 +165,13 @@ def bilinear(
     if len(tracked) == 2 or any(weight is t for t in call.tracked):
         return matrix_product(engine, call)
     first = tracked[0] is input1
+    # The weights of the one signal are those of the form, summed over the constant side.
+    effective = torch.einsum("oij,...j->...oi" if first else "oij,...i->...oj", weight, input2 if first else input1)
 
     def apply(x: Tensor, weight: Tensor) -> Tensor:
-        return F.bilinear(x, input2, weight) if first else F.bilinear(input1, x, weight)
+        return torch.einsum("...i,...oi->...o", x, weight)
 
-    return _hang(engine, call, tracked[0], General(tracked[0], weight, bias, out, apply), out)
+    return _hang(engine, call, tracked[0], General(tracked[0], effective, bias, out, apply), out)
 
 
 def only_input(call: Call, input: Tensor) -> bool:

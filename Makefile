@@ -1,0 +1,68 @@
+# make gait   the gait study, from nothing to a report in runs/gait
+# make test   every check and every test
+# Both make their own environment in .venv and need nothing but Python 3.11 or newer.
+# Another Python:  make gait PYTHON=/path/to/python
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find signalrp domains data_manifests -name '*.py' -o -name '*.toml')
+
+# Real signals beside the checkout, if there are any; tests that need them say when they are not there.
+ifndef SIGNALRP_SHARED_DATA
+ifneq ($(wildcard ../shared/data),)
+export SIGNALRP_SHARED_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: help gait test
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+gait: runs/gait/.made
+	@echo "runs/gait is up to date with the code. Open runs/gait/report.html in a browser."
+	@echo "To make it anew: rm -r runs/gait && make gait"
+
+# The stamp lies in the folder of the results and goes with it. Without it the folder is somebody's own run,
+# which is never replaced.
+runs/gait/.made: $(VENV)/.gait $(SOURCES)
+	@echo "Fetching the data set speedgrf (8.5 MB, once) ..."
+	@$(BIN)/signalrp data fetch speedgrf
+	@echo "Running the gait study into runs/gait (some minutes) ..."
+	@if [ -e $@ ]; then again=--overwrite; fi; $(BIN)/signalrp study gait --data speedgrf --out runs/gait $$again
+	@touch $@
+
+test: $(VENV)/.test
+	@status=0; \
+	echo "ruff check ..."; $(BIN)/ruff check . || status=1; \
+	echo "ruff format --check ..."; $(BIN)/ruff format --check . || status=1; \
+	echo "mypy --strict signalrp ..."; $(BIN)/mypy || status=1; \
+	if [ $$status != 0 ]; then echo "The checks above found something, so this run fails; the tests still run."; fi; \
+	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rs || status=1; \
+	exit $$status
+
+$(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing signalrp and what the gait study needs into $(VENV) (some minutes the first time) ..."
+	@$(PIP) --constraint constraints.txt --editable ".[gait]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
+	@$(PIP) --constraint constraints.txt --editable ".[gait,dev]"
+	@touch $(VENV)/.gait $@
+
+# ensurepip is asked for as well, because some systems ship a Python that cannot make environments.
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
+		if $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$($$python --version) ..."; \
+			$$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+			exit 0; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer that can make environments was found." >&2; \
+	echo "Install one (on Debian and Ubuntu with python3-venv) or name it: make gait PYTHON=/path/to/python" >&2; \
+	exit 1

@@ -1,0 +1,256 @@
+"""The main job: who is walking, by what do models tell, and does it survive manipulation?
+
+Data in, cross-validated models, explanations of the held-out trials, manipulation tests, figures and a report
+out. The rooms beside this one do the work; this one puts it in order.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from signalrp.explain import explain
+from signalrp.training import fit_classifier
+from signalrp.validation import perturbation_curves
+
+from .data import clinical_grf, speedgrf
+from .models import MODELS, from_linear_svm
+from .segments import stance_phases
+from .splits import Scaler, folds
+from .tables import tidy_csv
+
+TRAINING: dict[str, dict[str, Any]] = {
+    "linear": {"epochs": 60, "learning_rate": 3e-2},
+    "mlp": {"epochs": 40, "learning_rate": 1e-3},
+    "cnn-a": {"epochs": 60, "learning_rate": 3e-3},
+    "cnn-c3": {"epochs": 40, "learning_rate": 1e-3},
+    "cnn1d-c8": {"epochs": 60, "learning_rate": 2e-3},
+}
+DEFAULT_MODELS = ("linear", "svm", "mlp", "cnn-a", "cnn-c3")
+FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Task:
+    """What is to be told apart.
+
+    Attributes
+    ----------
+    signal : xarray.DataArray
+        (trial, channel, time) with the trial coordinates ``label`` and ``subject``.
+    classes : list of str
+        Names of the classes.
+    question : str
+        The question in words.
+    group : str or None
+        Coordinate that is kept together in cross-validation; None where the subject is the class.
+    """
+
+    signal: xr.DataArray
+    classes: list[str]
+    question: str
+    group: str | None = "subject"
+
+
+@dataclass
+class Findings:
+    """What the study found for one model.
+
+    Attributes
+    ----------
+    explanation : xarray.Dataset
+        Of every held-out trial.
+    samples, phases : xarray.Dataset
+        Manipulation curves over samples and, on a time axis in % stance, over phases of stance.
+    """
+
+    explanation: xr.Dataset
+    samples: xr.Dataset
+    phases: xr.Dataset | None
+
+
+def run(
+    data: str = "speedgrf",
+    models: Sequence[str] = DEFAULT_MODELS,
+    out: str | os.PathLike[str] = "runs/gait",
+    *,
+    composite: str = "epsilon",
+    count: int = 10,
+    fill: str = "mean",
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Say = print,
+) -> Path:
+    """Run the study and write report, explanations, tables and figures into one folder.
+
+    Parameters
+    ----------
+    data : str
+        ``"speedgrf"`` (fetched; who is walking?), ``"clinical-grf"`` with ``=PATH`` of its folder (injured or
+        healthy?), or the path of a tidy CSV file (see `tidy_csv`) with the columns ``subject`` and, unless
+        the subject is the class, ``label``.
+    models : sequence of str
+        Of ``"linear"``, ``"svm"``, ``"mlp"``, ``"cnn-a"``, ``"cnn-c3"``, ``"cnn1d-c8"``.
+    out : path
+        Folder to write; it must not exist unless `overwrite` is set.
+    composite : str
+        Rules of the explanation, see :func:`signalrp.composite`.
+    count : int
+        Number of folds: stratified by person for identity, grouped by person for anything else.
+    fill : str
+        What stands in the place of removed samples, see `signalrp.validation.perturbation_curves`.
+    seed : int
+        Seed of folds, weights, orders.
+    overwrite : bool
+        Replace the folder if it exists.
+    say : callable
+        Gets a line of progress at a time.
+
+    Returns
+    -------
+    pathlib.Path
+        The report.
+
+    Raises
+    ------
+    ValueError
+        If a model or the data is unknown or does not fit.
+    FileExistsError
+        If the folder exists and `overwrite` is not set.
+    """
+    from .reporting import write
+
+    unknown = [name for name in models if name not in MODELS and name != "svm"]
+    if unknown or not models:
+        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join((*MODELS, 'svm'))}.")
+    target = Path(out)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already; choose another folder with --out, or replace it: --overwrite.")
+    task = load_task(data)
+    trials, people = task.signal.sizes["trial"], len(np.unique(task.signal["subject"]))
+    say(f"{task.question} {trials} trials of {people} people, {len(task.classes)} classes, {count} folds")
+    splits = folds(task.signal, count, by="label", group=task.group, seed=seed)
+    findings = {name: study_model(name, task, splits, composite, fill, seed, say) for name in models}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        write(work, task, findings, composite=composite, fill=fill, count=count, seed=seed, say=say)
+        work.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(work, target)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return target / "report.html"
+
+
+def load_task(data: str) -> Task:
+    """Load a data set by name, or a tidy CSV file by path, with the question it poses."""
+    if data == "speedgrf":
+        signal = speedgrf()
+        return Task(signal, sorted(set(map(str, signal["subject"].values))), "Who is walking?", group=None)
+    if data.startswith("clinical-grf"):
+        _, _, path = data.partition("=")
+        if not path:
+            raise ValueError("the clinical set is fetched by hand; give its folder: clinical-grf=PATH.")
+        signal = clinical_grf(path)
+        injured = (signal["label"].values > 0).astype(np.int64)
+        signal = signal.assign_coords(label=("trial", injured))
+        return Task(signal, ["healthy", "injured"], "Is this person injured?")
+    if not Path(data).is_file():
+        raise ValueError(
+            f"{data!r} is no data set of this study and no file; give speedgrf, clinical-grf=PATH or a CSV."
+        )
+    signal = tidy_csv(data)
+    if "subject" not in signal.coords:
+        raise ValueError(f"{data} has no column 'subject'; the folds need to know who walked.")
+    subject = signal["subject"].values.astype(str)
+    names = signal["label"].values.astype(str) if "label" in signal.coords else subject
+    classes, label = np.unique(names, return_inverse=True)
+    signal = signal.assign_coords(label=("trial", label.astype(np.int64)), subject=("trial", subject))
+    identity = len(classes) == len(np.unique(subject)) == len(set(zip(names, subject, strict=True)))
+    question = "Who is walking?" if identity else "Which class is it?"
+    return Task(signal, list(map(str, classes)), question, group=None if identity else "subject")
+
+
+def study_model(
+    name: str,
+    task: Task,
+    splits: list[tuple[Any, Any]],
+    composite: str = "epsilon",
+    fill: str = "mean",
+    seed: int = 0,
+    say: Say = print,
+) -> Findings:
+    """Train, explain and validate one model on every fold, always on the trials it has not seen."""
+    explanations, samples, phases = [], [], []
+    by_phase = task.signal["time"].attrs.get("units") == "% stance"
+    for fold, (train, test) in enumerate(splits):
+        scaler = Scaler("z-score").fit(task.signal[train])
+        model = train_model(name, scaler.transform(task.signal[train]), len(task.classes), seed + fold)
+        held_out = task.signal[test]
+        explanation = explain(model, scaler.transform(held_out), composite=composite, classes=task.classes)
+        # Relevance belongs to the scaled input; the signal is shown as it was measured.
+        explanation["signal"] = held_out.variable
+        explanation = explanation.assign_coords(
+            fold=("trial", np.full(len(test), fold)), source_trial=("trial", np.asarray(test))
+        )
+        explanations.append(explanation)
+        options: dict[str, Any] = {
+            "fill": fill, "reference": task.signal[train], "transform": scaling(scaler), "seed": seed + fold,
+        }  # fmt: skip
+        samples.append(perturbation_curves(model, explanation, fractions=FRACTIONS, repeats=5, **options))
+        if by_phase:
+            pieces = stance_phases(task.signal)
+            phases.append(
+                perturbation_curves(model, explanation, segments=pieces, direction="morf", repeats=5, **options)
+            )
+        right = int((explanation["target"] == explanation["label"]).sum())
+        say(f"  {name}, fold {fold + 1} of {len(splits)}: {right} of {len(test)} held-out trials recognised")
+    joined = xr.concat(explanations, "trial")
+    joined.attrs["model"] = name
+    joined.attrs["input"] = "z-score per channel, fitted on the training part of each fold"
+    order = np.argsort(joined["source_trial"].values)
+    return Findings(
+        joined.isel(trial=order),
+        xr.concat(samples, "trial").isel(trial=order),
+        xr.concat(phases, "trial").isel(trial=order) if phases else None,
+    )
+
+
+def train_model(name: str, signal: xr.DataArray, classes: int, seed: int) -> nn.Module:
+    """Train a model of `MODELS`, or the linear support vector machine, on scaled trials."""
+    channels, points = signal.sizes["channel"], signal.sizes["time"]
+    x = np.ascontiguousarray(signal.values, dtype=np.float32)
+    y = signal["label"].values.astype(np.int64)
+    if name == "svm":
+        from sklearn.svm import LinearSVC
+
+        machine = LinearSVC(C=0.1, random_state=seed, max_iter=20000).fit(x.reshape(len(x), -1), y)
+        return from_linear_svm(machine, channels, points)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MODELS[name](channels, points, classes)
+    return fit_classifier(model, torch.from_numpy(x), torch.from_numpy(y), seed=seed, **TRAINING[name])
+
+
+def scaling(scaler: Scaler) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a fitted scaler as a function of tensors (trial, channel, time)."""
+    if scaler.offset is None or scaler.scale is None:
+        raise ValueError("the scaler has not seen any training trials; call fit first.")
+    offset = torch.as_tensor(scaler.offset.values)[:, None]
+    scale = torch.as_tensor(scaler.scale.values)[:, None]
+    return lambda x: (x - offset.to(x)) / scale.to(x)

@@ -1,0 +1,277 @@
+"""The command ``signalrp``: studies of a field from end to end, and the public data sets."""
+
+from __future__ import annotations
+
+import importlib
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from signalrp import manifests
+from signalrp.propagation.errors import UnsupportedOperation
+
+# What a user can put right; anything else is a defect of signalrp and keeps its traceback.
+_EXPECTED = (ValueError, LookupError, OSError, ImportError, manifests.DataError, UnsupportedOperation)
+
+
+class Commands(TyperGroup):
+    """Commands whose expected errors are one line on standard error and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except _EXPECTED as error:
+            if ctx.params["traceback"]:
+                raise
+            # A KeyError shows its message in quotes, hence the argument itself.
+            message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            typer.echo(f"signalrp: {' '.join(str(message).split()) or type(error).__name__}", err=True)
+            raise typer.Exit(1) from error
+
+
+def _group(text: str, **options: Any) -> typer.Typer:
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    return typer.Typer(
+        help=text,
+        context_settings=settings,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        **options,
+    )
+
+
+app = _group(
+    """Explain what a trained model looked at in a signal, when, and how sure one may be of it.
+
+    The method is Layer-wise Relevance Propagation (Bach et al. 2015). A study takes data of a field from raw
+    signals to a report; the data commands fetch and verify public data sets. For your own model and data, use
+    Python: signalrp.explain(model, signal).
+
+    \b
+    Examples:
+      signalrp study gait                  who is walking? the whole study, into runs/gait
+      signalrp data list                   the data sets that signalrp knows
+      signalrp data info speedgrf          what a set is, its licence, how to cite it
+      signalrp study gait --help           the manual page of a command
+
+    \b
+    Exit codes:
+      0  done
+      1  it could not be done; one line on standard error says why
+      2  the command line was not understood
+    """,
+    cls=Commands,
+)
+study = _group(
+    """Run the main job of a field: data, models, explanation, validation, pictures, report.
+
+    \b
+    Example:
+      signalrp study gait
+    """
+)
+data = _group(
+    """Public data sets: what they are, where they come from, and a verified copy on this computer.
+
+    Sets are kept in the folder that the environment variable SIGNALRP_DATA names, else in the cache folder of
+    the platform (on Linux ~/.cache/signalrp).
+
+    \b
+    Examples:
+      signalrp data list
+      signalrp data info gaitrec
+      signalrp data fetch speedgrf --root data
+    """
+)
+app.add_typer(study, name="study", short_help="Run the main job of a field, from raw signals to a report.")
+app.add_typer(data, name="data", short_help="List, describe and fetch public data sets.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set, as in: signalrp data list.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", metavar="FOLDER", help="Folder of the data sets, instead of the usual one.", show_default=False
+    ),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"signalrp {version('signalrp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where in the program an error arose; for bug reports.")
+    ] = False,
+) -> None:
+    pass
+
+
+@study.command("gait", short_help="Who is walking, and what in the gait gives it away?")
+def study_gait(
+    dataset: Annotated[str, typer.Option("--data", metavar="DATA", help="The data to study, see above.")] = "speedgrf",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A model, see above; repeat it for several.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the results go.")] = Path("runs/gait"),
+    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Folds of the cross-validation.")] = 10,
+    composite: Annotated[
+        str, typer.Option("--composite", metavar="NAME", help="Rules of the explanation, see above.")
+    ] = "epsilon",
+    fill: Annotated[
+        str,
+        typer.Option("--fill", metavar="NAME", help="What replaces removed samples: mean, zero, interpolate or noise."),
+    ] = "mean",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of folds, weights and random orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FOLDER if it exists.")] = False,
+) -> None:
+    """Who is walking, and what in the gait gives it away?
+
+    Trains every model by cross-validation, explains the held-out trials, tests the explanations by removing
+    what they call relevant, and writes a report. Progress goes to standard error, the path of the report to
+    standard output. An existing FOLDER is left alone unless --overwrite is given, and nothing appears in it
+    before all is done.
+
+    \b
+    DATA is one of:
+      speedgrf             ground reaction forces of ten people, fetched (8.5 MB): who is walking?
+      clinical-grf=PATH    the clinical set in the folder PATH: healthy or injured?
+      PATH                 your own trials, a tidy CSV file: one row per instant, with the columns trial,
+                           subject, channel, time, value and, unless the person is the class, label
+
+    \b
+    Models: linear, svm, mlp, cnn-a, cnn-c3, cnn1d-c8. Without --model all but the last.
+
+    \b
+    Rules: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat,
+    deep-taylor, excitation-backprop.
+
+    \b
+    Results in FOLDER:
+      report.html          everything on one page that needs no other file
+      explanation_*.nc     signals and relevance of every held-out trial, a file per model (netCDF)
+      *.csv                the tables of the report: accuracy, manipulation curves, stability, phases
+      figures/             the figures as PNG
+
+    \b
+    Examples:
+      signalrp study gait
+      signalrp study gait --model linear --model cnn-a --folds 5 --out runs/quick
+      signalrp study gait --data my_trials.csv --out runs/mine --seed 1
+
+    \b
+    Exit codes:
+      0  done
+      1  it could not be done; one line on standard error says why
+      2  the command line was not understood
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    # Domains are met by name, here at the topmost room: nothing below may import them.
+    run = importlib.import_module("signalrp.domains.gait.study").run
+    if model:
+        run = partial(run, models=tuple(model))
+    report = run(
+        dataset,
+        out=out,
+        count=folds,
+        composite=composite,
+        fill=fill,
+        seed=seed,
+        overwrite=overwrite,
+        say=partial(typer.echo, err=True),
+    )
+    typer.echo(str(report))
+
+
+@data.command("list")
+def data_list(root: Root = None) -> None:
+    """List the data sets that signalrp knows: name, download size, whether it is on this computer, title.
+
+    Sets marked "by hand" are behind a licence or an agreement; signalrp data info NAME tells how to get them.
+    """
+    folder = manifests.data_root() if root is None else root
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "download", "here", "title"):
+        table.add_column(heading, no_wrap=heading != "title", overflow="fold")
+    for name in manifests.available():
+        manifest = manifests.load(name)
+        size = "by hand" if manifest.kind == "manual" else _size(manifest)
+        table.add_row(name, size, "yes" if (folder / name).is_dir() else "no", manifest.title)
+    Console(highlight=False).print(table)
+
+
+@data.command("info")
+def data_info(name: Name, root: Root = None) -> None:
+    """Show what a data set is: title, citation, licence, how to get and read it, and the state of every file.
+
+    \b
+    The state of a file on this computer:
+      verified         its checksum is the published one
+      present          it is there, no checksum is known to compare it with
+      missing          it is not there
+      wrong size, wrong checksum
+                       it is damaged or has changed; fetch replaces it
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    manifest = manifests.load(name)
+    states = manifests.verify(name, root)
+    by_hand = manifest.kind == "manual"
+    rows = {
+        "name": manifest.name,
+        "title": manifest.title,
+        "cite": manifest.citation,
+        "doi": f"https://doi.org/{manifest.doi}",
+        "licence": manifest.licence,
+        "download": _size(manifest),
+        "get it": f"by hand, from {manifest.page}" if by_hand else f"signalrp data fetch {name}",
+        "page": manifest.page,
+        "read it": manifest.load,
+        "checksums": "verified by the developers" if manifest.verified else "not verified by the developers",
+        "notes": " ".join(manifest.notes.split()),
+        "folder": str((manifests.data_root() if root is None else root) / name),
+    }
+    console = Console(highlight=False, markup=False)
+    grid = Table.grid(padding=(0, 2))
+    for key, value in rows.items():
+        if value:
+            grid.add_row(key, value)
+    console.print(grid)
+    for file, state in states.items():
+        console.print(f"  {file}: {state}", soft_wrap=True)
+
+
+@data.command("fetch")
+def data_fetch(name: Name, root: Root = None) -> None:
+    """Fetch a data set, verify it, and print the folder it is in.
+
+    Progress goes to standard error, the folder to standard output. Files that are there already and agree with
+    their checksums are not fetched again; an interrupted download leaves nothing behind.
+
+    \b
+    Examples:
+      signalrp data fetch speedgrf
+      signalrp data fetch gaitrec --root /data/gait
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    typer.echo(str(manifests.fetch(name, root)))
+
+
+def _size(manifest: manifests.Manifest) -> str:
+    sizes = [file.size for file in manifest.files]
+    total = manifest.size or (sum(filter(None, sizes)) if sizes and None not in sizes else 0)
+    return f"{total / 1e6:.1f} MB" if total else "unknown"
