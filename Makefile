@@ -29,6 +29,9 @@ gait: runs/gait/.made
 # The stamp lies in the folder of the results and goes with it. Without it the folder is somebody's own run,
 # which is never replaced.
 runs/gait/.made: $(VENV)/.gait $(SOURCES)
+	@if [ -e runs/gait ] && [ ! -e $@ ]; then \
+		echo "runs/gait holds a run that make did not start; move it away, then: make gait" >&2; exit 1; \
+	fi
 	@echo "Fetching the data set speedgrf (8.5 MB, once) ..."
 	@$(BIN)/signalrp data fetch speedgrf
 	@echo "Running the gait study into runs/gait (some minutes) ..."
@@ -41,7 +44,7 @@ test: $(VENV)/.test
 	echo "ruff format --check ..."; $(BIN)/ruff format --check . || status=1; \
 	echo "mypy --strict signalrp ..."; $(BIN)/mypy || status=1; \
 	if [ $$status != 0 ]; then echo "The checks above found something, so this run fails; the tests still run."; fi; \
-	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rs || status=1; \
+	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rfEs || status=1; \
 	exit $$status
 
 $(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python

@@ -117,7 +117,8 @@ def attribute(
         raise ValueError(f"the model has no module {missing[0]!r}; it has {known or 'none'}.")
     engine = Engine(composite_of(composite), unknown, Ledger() if audit else None)
     try:
-        return _Run(engine, model, inputs, target, layers).result()
+        with torch.inference_mode(False):
+            return _Run(engine, model, inputs, target, layers).result()
     finally:
         engine.close()
 
@@ -131,7 +132,7 @@ class _Run:
         self.leaves: list[Tensor] = []
         self.captured: dict[str, list[Any]] = {path: [] for path in layers}
         tracked = with_tensors(inputs, self._track)
-        if not self.leaves and not any(True for _ in tensors_in(inputs)):
+        if not any(True for _ in tensors_in(inputs)):
             raise TypeError("the inputs hold no tensor; give the model's arguments as tensors.")
         with engine.watch(model, self._capture):
             if isinstance(tracked, Mapping):
@@ -140,7 +141,8 @@ class _Run:
                 returned = model(*tracked)
             else:
                 returned = model(tracked)
-            self.output, self.scalar, self.seed, self.target = _explained(returned, target)
+            samples = next(tensors_in(inputs)).shape[:1]
+            self.output, self.scalar, self.seed, self.target = _explained(returned, target, samples)
         if not self.output.requires_grad or tag_of(self.output, engine) is None:
             raise ValueError(
                 "the explained output does not depend on the inputs by a differentiable way; does the model "
@@ -254,11 +256,13 @@ def _relevance(x: Tensor, per_unit: Tensor | None, relevance: Tensor | None) -> 
 def _eager(model: Any) -> Any:
     """Return the model to run: a compiled one's original; refuse what torch functions cannot be seen in."""
     model = getattr(model, "_orig_mod", model)
-    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
-        raise TypeError(
-            "a ScriptModule hides the functions it calls; explain the eager model it was made from "
-            "(load its weights into the original class)."
-        )
+    parts = dict(model.named_modules()) if isinstance(model, nn.Module) else {"": model}
+    for path, part in parts.items():
+        if isinstance(part, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            raise TypeError(
+                f"{f'module {path!r}' if path else 'the model'} is a ScriptModule, which hides the functions it calls; "
+                "explain the eager model it was made from (load its weights into the original class)."
+            )
     if isinstance(model, nn.Module):
         training = [path for path, module in model.named_modules() if module.training]
         if training:
@@ -274,13 +278,13 @@ def _check_inputs(inputs: Any) -> None:
             raise ValueError(f"{bad} of {x.numel()} input values are NaN or infinite; fill or leave out those samples.")
 
 
-def _explained(returned: Any, target: Target) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _explained(returned: Any, target: Target, samples: torch.Size) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Return the tensor to pull back from, the explained scalars, the seed and the classes."""
     if callable(target):
         scalar = target(returned)
-        if not isinstance(scalar, Tensor) or scalar.dim() != 1:
+        if not isinstance(scalar, Tensor) or tuple(scalar.shape) not in ((1,), tuple(samples)):
             found = f"shape {tuple(scalar.shape)}" if isinstance(scalar, Tensor) else type(scalar).__name__
-            raise ValueError(f"the target function must return one number per sample, (batch,), found {found}.")
+            raise ValueError(f"the target function must return one number per sample, {tuple(samples)}, found {found}.")
         _check_output(scalar)
         return scalar, scalar, torch.ones_like(scalar), None
     output = _main_output(returned)

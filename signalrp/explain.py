@@ -147,7 +147,9 @@ def load(path: str) -> xr.Dataset:
         missing = {"signal", "relevance", "output"} - set(dataset.data_vars)
         if missing:
             raise ValueError(f"{path} holds no explanation: {', '.join(sorted(missing))} missing.")
-        return dataset.load()
+        # NetCDF 3 knows no 64-bit integers.
+        narrow = [name for name, variable in dataset.variables.items() if variable.dtype == np.int32]
+        return dataset.load().assign({name: dataset[name].astype(np.int64) for name in narrow})
 
 
 def _type_and_place(model: nn.Module) -> tuple[torch.dtype, torch.device | None]:
@@ -188,8 +190,8 @@ def _dataset(
     for name in ("target", "explained", "absorbed"):
         if name in parts:
             variables[name] = ("trial", parts[name])
-    coords = dict(signal.coords)
-    label = coords.pop("label", None)
+    label = signal.coords.get("label")
+    coords = dict(signal.drop_vars("label", errors="ignore").coords)
     if label is not None:
         variables["label"] = ("trial", _labels(label.values, output, classes))
     if classes is not None and (output.ndim != 2 or len(classes) != output.shape[1]):

@@ -20,8 +20,10 @@ import xarray as xr
 from torch import nn
 
 from signalrp.explain import explain
+from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.training import fit_classifier
 from signalrp.validation import perturbation_curves
+from signalrp.validation.fills import FILLS
 
 from .data import clinical_grf, speedgrf
 from .models import MODELS, from_linear_svm
@@ -128,16 +130,18 @@ def run(
     ValueError
         If a model or the data is unknown or does not fit.
     FileExistsError
-        If the folder exists and `overwrite` is not set.
+        If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
     from .reporting import write
 
     unknown = [name for name in models if name not in MODELS and name != "svm"]
     if unknown or not models:
         raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join((*MODELS, 'svm'))}.")
+    signalrp_composite(composite)
+    if fill not in FILLS:
+        raise ValueError(f"there is no fill {fill!r}; choose of {', '.join(FILLS)}.")
     target = Path(out)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; choose another folder with --out, or replace it: --overwrite.")
+    check_target(target, overwrite)
     task = load_task(data)
     trials, people = task.signal.sizes["trial"], len(np.unique(task.signal["subject"]))
     say(f"{task.question} {trials} trials of {people} people, {len(task.classes)} classes, {count} folds")
@@ -155,6 +159,16 @@ def run(
         shutil.rmtree(work, ignore_errors=True)
         raise
     return target / "report.html"
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a folder that exists, and even when overwriting one that no study has written."""
+    if not target.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{target} exists already; choose another folder with --out, or replace it: --overwrite.")
+    if not target.is_dir() or (any(target.iterdir()) and not (target / "report.html").is_file()):
+        raise FileExistsError(f"{target} was not written by a study, so it is not replaced; choose another --out.")
 
 
 def load_task(data: str) -> Task:

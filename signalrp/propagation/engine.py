@@ -23,11 +23,20 @@ from torch.overrides import TorchFunctionMode
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.errors import UnsupportedOperation
 from signalrp.propagation.ledger import Ledger
-from signalrp.propagation.nodes import Local, Share, Step, StepNode, SumNode
+from signalrp.propagation.nodes import Local, Step, StepNode, SumNode, share
 from signalrp.propagation.pull import total
-from signalrp.propagation.registry import CONSTRUCTORS, CUTS, HANDLERS, IN_PLACE, MARKERS, REGISTERED, ROUTES
+from signalrp.propagation.registry import (
+    CONSTRUCTORS,
+    CUTS,
+    HANDLERS,
+    IN_PLACE,
+    LINEAR_IN_PLACE,
+    MARKERS,
+    REGISTERED,
+    ROUTES,
+)
 from signalrp.propagation.sums import WeightedSum
-from signalrp.propagation.tags import Call, Linked, Tag, mark, tag_of, tensors_in
+from signalrp.propagation.tags import Call, Linked, Tag, constant, mark, tag_of, tensors_in, with_tensors
 
 
 class Engine(TorchFunctionMode):
@@ -130,6 +139,8 @@ class Engine(TorchFunctionMode):
         if name in CONSTRUCTORS:
             return call.value()
         if not torch.is_grad_enabled() or name in CUTS:
+            if name in IN_PLACE and any(call.args[0] is t for t in tracked):
+                self.unsupported(call, "on the signal under torch.no_grad(); write the result to a new tensor")
             return self.cut(call)
         if kwargs.get("out") is not None:
             raise UnsupportedOperation(f"{name}(out=...)", self.path, "call it without out= and use what it returns")
@@ -144,7 +155,8 @@ class Engine(TorchFunctionMode):
         for tensor in tensors:
             if not tensor.requires_grad:
                 continue
-            if tag_of(tensor, self) is not None:
+            tag = tag_of(tensor, self)
+            if tag is not None and not tag.cut:
                 tracked[id(tensor)] = tensor
             elif not tensor.is_leaf:
                 origin = type(tensor.grad_fn).__name__
@@ -160,8 +172,7 @@ class Engine(TorchFunctionMode):
         marked = any(tag_of(t, self) is not None for t in tensors)
         if marked and torch.is_grad_enabled() and name in ("embedding", "embedding_bag"):
             return self._handle(Call(self, func, name, args, kwargs, []))
-        with torch.no_grad():
-            out = func(*args, **kwargs)
+        out = func(*with_tensors(args, constant), **with_tensors(kwargs, constant))
         return self._mark_cut(out) if marked and name not in CONSTRUCTORS else out
 
     def _handle(self, call: Call) -> Any:
@@ -190,17 +201,17 @@ class Engine(TorchFunctionMode):
     def _overwrite(self, call: Call) -> Any:
         """Run a function that overwrites its first argument."""
         target, twin = call.args[0], IN_PLACE[call.name]
-        if twin == "relu" and not self.careful:
-            self._note_readers(call.tags, rectifier=True)
+        if twin in LINEAR_IN_PLACE and not self.careful:
+            self._note_readers(call.tags, rectifier=twin == "relu")
             # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
             self.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
             out = call.native()
-        elif twin in ("", "dropout"):
+        elif not twin:
             self._note_readers(call.tags)
             self.release(target)
             out = HANDLERS[call.name](self, call, *call.args, **call.kwargs)
         else:
-            plain = call.renamed(twin)
+            plain = call.renamed(twin, self._copy(target))
             result = self._handle(plain)
             self.tag(result, plain)
             self.release(target)
@@ -209,6 +220,13 @@ class Engine(TorchFunctionMode):
             if changed is not None and changed.requires_grad:
                 mark(changed, Tag(self, call.parents, self.next_step()))
         return out
+
+    def _copy(self, target: Tensor) -> Tensor:
+        copy = target.clone()
+        tag = tag_of(target, self)
+        if tag is not None:
+            mark(copy, tag)
+        return copy
 
     def tag(self, out: Any, call: Call) -> None:
         """Mark what a function returned, unless it is its own input or was marked while it ran."""
@@ -258,7 +276,7 @@ class Engine(TorchFunctionMode):
         """Run a function of which each input takes a part: 1/2 each for a product, 0 for a gate."""
         if self.careful:
             return self.local(call, shares, spread)
-        parts = [Share.apply(t, s) if s else t.detach() for t, s in zip(call.tracked, shares, strict=True)]
+        parts = [share(t, s) if s else t.detach() for t, s in zip(call.tracked, shares, strict=True)]
         return call.rebind(*parts)
 
     def cut(self, call: Call) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from signalrp.propagation.errors import UnsupportedOperation
 from signalrp.propagation.pull import pull, stabilise, total
 from signalrp.propagation.sums import WeightedSum
 
@@ -133,12 +134,19 @@ class Local(Step):
 
     def relevance(self, r: Tensor) -> Grads:
         if self.spread == "equal":
-            return super().relevance(r)
+            whole = sum(self.shares)
+            return tuple((r * s / whole).sum_to_size(x.shape) for x, s in zip(self.inputs, self.shares, strict=True))
         if self.spread == "flat":
             # What constants contribute is left out, so that everything is handed on.
             ones = [torch.ones_like(x) for x in self.inputs]
             zeros = [torch.zeros_like(x) for x in self.inputs]
             return self._derivative(r / (self.function(*ones) - self.function(*zeros)))
+        if self.out.is_complex():
+            raise UnsupportedOperation(
+                f"{self.name} below a rule that gives relevance to inputs of 0",
+                self.path,
+                "choose another rule above it",
+            )
         grads = self.per_unit(r / stabilise(self.out, self.engine.epsilon))
         return tuple(None if g is None else g * x for g, x in zip(grads, self.inputs, strict=True))
 
@@ -238,14 +246,9 @@ class SumNode(Function):
         return pulled.per_unit, None, None, None, None, None
 
 
-class Share(Function):
-    """Identity whose pull back hands on a part."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, part: float) -> Tensor:
-        ctx.part = part
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return grads[0] * ctx.part, None
+def share(x: Tensor, part: float) -> Tensor:
+    """Return x itself, of whose pull back only a part is handed on."""
+    view = x.view_as(x)
+    if part != 1:
+        view.register_hook(lambda grad: grad * part)
+    return view

@@ -107,7 +107,10 @@ def _pull_group(
     if group.bias is not None and redistribute:
         ones = torch.ones_like(op.weight)
         count = op.forward(torch.ones_like(op.sample), ones)
-        pulled.add_relevance(op.pull(shares * group.bias / count, ones))
+        pulled.add_relevance(op.pull(torch.where(count > 0, shares * group.bias / count.clamp(min=1), 0), ones))
+        if audit:
+            # Where a sum sees padding alone, there is nobody to take the share.
+            pulled.bias += total(torch.where(count > 0, 0, shares * group.bias))
     elif group.bias is not None and audit:
         pulled.bias += total(shares * group.bias)
     if audit:

@@ -20,6 +20,9 @@ IN_PLACE: dict[str, str] = {}
 """Functions that overwrite their first argument, with the name of the twin that does not; empty where it is
 handled by itself."""
 
+LINEAR_IN_PLACE = {"relu", "leaky_relu", "rrelu", "abs", "neg", "add", "sub", "subtract"}
+"""Twins of functions that can overwrite their argument natively, since the derivative is right for them."""
+
 CUTS = {
     "detach", "detach_", "data", "floor", "ceil", "round", "trunc", "sign", "sgn", "heaviside", "fix",
     "floor_divide", "__floordiv__", "__rfloordiv__", "signbit", "bernoulli",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -123,6 +123,8 @@ class Linear(WeightedSum):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:
         if isinstance(bias, float):
             bias = weight.new_full(weight.shape[:1], bias)
+        if bias is not None and bias.dim() > 1:
+            return F.linear(x, weight) + bias
         return F.linear(x, weight, bias)
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
@@ -160,10 +162,13 @@ class Convolution(WeightedSum):
         transposed: bool,
         output_padding: list[int],
         groups: int,
+        trim: Sequence[int] = (),
     ) -> None:
         shape = (-1,) + (1,) * (weight.dim() - 2)
         super().__init__(x, weight, None if bias is None else bias.reshape(shape), out)
         self.transposed, self.groups = transposed, groups
+        # Padding "same" may need one zero less on the left: the first outputs of these dimensions are left out.
+        self.trim = [side for cut in reversed(trim) for side in (cut, 0)] if any(trim) else []
         self.arguments = (stride, padding, dilation, transposed, output_padding, groups)
 
     @property
@@ -177,11 +182,19 @@ class Convolution(WeightedSum):
         elif bias is not None and bias.numel() == channels:
             bias = bias.reshape(channels)
         elif bias is not None:
-            return torch.convolution(x, weight, None, *self.arguments).add_(bias)
-        return torch.convolution(x, weight, bias, *self.arguments)
+            return self.apply(x, weight) + bias
+        return self._trimmed(torch.convolution(x, weight, bias, *self.arguments))
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self._trimmed(torch.convolution(x, weight, None, *self.arguments))
+
+    def _trimmed(self, out: Tensor) -> Tensor:
+        return F.pad(out, [-side for side in self.trim]) if self.trim else out
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
         shares = shares.expand(self.x.shape[0], *shares.shape[1:])
+        if self.trim:
+            shares = F.pad(shares, self.trim)
         # The operator reads nothing but the shape and the layout of the input.
         return torch.ops.aten.convolution_backward(shares, self.x, weight, None, *self.arguments, [True, False, False])[
             0

@@ -98,8 +98,8 @@ def with_tensors(item: Any, change: Callable[[Tensor], Any]) -> Any:
     return item
 
 
-def _constant(tensor: Tensor) -> Tensor:
-    # Parameters become constants, so that no gradient is computed for them.
+def constant(tensor: Tensor) -> Tensor:
+    """Return a tensor without gradient if it is a parameter, so that none is computed for it."""
     return tensor.detach() if tensor.requires_grad and tensor.is_leaf else tensor
 
 
@@ -111,7 +111,7 @@ class Call:
     ) -> None:
         self.engine, self.func, self.name, self.tracked = engine, func, name, tracked
         self.token = engine.next_step()
-        self.args, self.kwargs = with_tensors(tuple(args), _constant), with_tensors(kwargs, _constant)
+        self.args, self.kwargs = with_tensors(tuple(args), constant), with_tensors(kwargs, constant)
 
     @property
     def tags(self) -> list[Tag]:
@@ -156,11 +156,16 @@ class Call:
 
         return run
 
-    def renamed(self, name: str) -> Call:
-        """Return the call of another function of the same signature: the twin that does not overwrite."""
+    def renamed(self, name: str, target: Tensor) -> Call:
+        """Return the call of the twin that does not overwrite, on a copy of the target."""
         home = torch.Tensor if hasattr(torch.Tensor, name) else torch.nn.functional
         kwargs = {k: v for k, v in self.kwargs.items() if k != "inplace"}
-        return Call(self.engine, getattr(home, name), name, self.args, kwargs, self.tracked)
+        old = self.args[0]
+        swap = {id(old): target}
+        args = with_tensors(self.args, lambda t: swap.get(id(t), t))
+        kwargs = with_tensors(kwargs, lambda t: swap.get(id(t), t))
+        tracked = [swap.get(id(t), t) for t in self.tracked]
+        return Call(self.engine, getattr(home, name), name, args, kwargs, tracked)
 
     def _with(self, change: Callable[[Tensor], Any]) -> Any:
         return self.func(*with_tensors(self.args, change), **with_tensors(self.kwargs, change))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -82,11 +83,10 @@ def met(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
 
 
 def test_every_handled_name_has_a_case(met: set[str]) -> None:
-    for name, function in LEDGER_CASES.items():
-        try:
+    refused = {"multi_head_attention_forward": lambda x: nn.MultiheadAttention(6, 2).double().eval()(x, x, x)[0]}
+    for name, function in {**LEDGER_CASES, **REFUSED, **refused}.items():
+        with contextlib.suppress(UnsupportedOperation):
             explain(function, signal(name))
-        except Exception:  # noqa: BLE001, S112 - the case's own test reports it
-            continue
     for convert in (Tensor.float, Tensor.half, Tensor.bfloat16):
         explain(lambda v, convert=convert: convert(v).double(), signal())
     test_embeddings_are_sources()
@@ -113,7 +113,7 @@ def test_homogeneous_functions_give_gradient_times_input(name: str) -> None:
     torch.testing.assert_close(explain(function, x).relevance, gradient * x, rtol=1e-10, atol=1e-12)
 
 
-# -- pointwise functions -------------------------------------------------------------------------------------------
+# -- pointwise functions ----------------------------------------
 
 EDGES = [0.0, -0.0, 1e-12, -1e-12, 1e-300, -1e-300, 5e-324, -5e-324, 1e-5, -1e-5, 0.3, -0.3, 2.5, -2.5, 30.0, -30.0]
 
@@ -152,7 +152,7 @@ def test_slope_at_zero_is_the_derivative(name: str) -> None:
     torch.testing.assert_close(found.relevance, slope * weight * x, rtol=1e-9, atol=1e-12)
 
 
-# -- products --------------------------------------------------------------------------------------------------------
+# -- products ----------------------------------------
 
 
 def pair() -> tuple[Tensor, Tensor]:
@@ -206,7 +206,7 @@ def test_a_divisor_gets_nothing() -> None:
         torch.testing.assert_close(found.relevance[0].sum(1), found.explained)
 
 
-# -- norms -----------------------------------------------------------------------------------------------------------
+# -- norms ----------------------------------------
 
 
 def centred(x: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -288,17 +288,21 @@ def test_masked_softmax_gives_nothing_to_what_is_masked() -> None:
     x = signal()
     mask = table.MASK & (table.K < 1)
     for option in ("statistic", "taylor"):
-        found = explain(lambda v: v.masked_fill(mask, -torch.inf).softmax(-1), x, Composite(Epsilon(0.0), softmax=option))
+        found = explain(
+            lambda v: v.masked_fill(mask, -torch.inf).softmax(-1), x, Composite(Epsilon(0.0), softmax=option)
+        )
         assert torch.isfinite(found.relevance).all()
         assert float(found.relevance[mask].abs().max()) == 0.0
 
 
-# -- where relevance ends ---------------------------------------------------------------------------------------------
+# -- where relevance ends ----------------------------------------
 
 
 def causes(function: Callable[..., Tensor], x: Any) -> dict[str, float]:
     result = signalrp.attribute(lambda *v: function(*v).flatten(1).sum(1), x, composite=EXACT, audit=True)
-    relevance = sum(r.sum() for r in (result.relevance if isinstance(x, tuple) else [result.relevance]) if r is not None)
+    relevance = sum(
+        r.sum() for r in (result.relevance if isinstance(x, tuple) else [result.relevance]) if r is not None
+    )
     assert abs(float(result.explained.sum() - relevance - result.absorbed.sum())) < TOLERANCE * 100
     return {cause: float(result.ledger[cause].sum()) for cause in ("constant", "cut", "source")}
 
@@ -332,7 +336,7 @@ def test_integers_made_floats_are_cut() -> None:
     assert math.isclose(booked["cut"], 60.0)
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------
+# -- what is refused ----------------------------------------
 
 
 class Doubled(torch.autograd.Function):

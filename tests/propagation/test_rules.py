@@ -312,3 +312,26 @@ def test_pass_needs_the_same_shape() -> None:
     weight = torch.ones(2, 3)
     with pytest.raises(ValueError, match="same shape"):
         signalrp.attribute(lambda v: F.linear(v, weight), torch.ones(2, 3), 0, signalrp.Pass())
+
+
+@pytest.mark.parametrize("name", ["gamma", "z plus", "alpha2 beta1", "epsilon"])
+@pytest.mark.parametrize("read", ["aside", "in a view", "in the target"])
+def test_sum_that_is_itself_explained_beside_a_relu(name: str, read: str) -> None:
+    # The output is explained where it is negative; a ReLU that reads it too must not make the rule think otherwise.
+    g = torch.Generator().manual_seed(3)
+    weight, x = -values((5, 4), "signed", g), values((6, 4), "positive", g)
+
+    def model(v: Tensor) -> Tensor:
+        out = F.linear(v, weight)
+        if read != "in the target":
+            torch.relu(out[:] if read == "in a view" else out)
+        return out
+
+    def target(out: Tensor) -> Tensor:
+        torch.relu(out)
+        return out.unbind(1)[2]
+
+    assert float(F.linear(x, weight)[:, 2].min()) < 0
+    expected = signalrp.attribute(lambda v: F.linear(v, weight), x, 2, RULES[name]).relevance
+    found = signalrp.attribute(model, x, target if read == "in the target" else 2, RULES[name]).relevance
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

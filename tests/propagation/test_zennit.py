@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ TOLERANCE = 1e-10
 
 
 @pytest.fixture(scope="module")
-def zennit() -> Iterator[Any]:
+def zennit() -> Any:
     """The package, with a stand-in for the two classes of torchvision that it imports."""
     stand_in = {
         name: types.ModuleType(name) for name in ("torchvision", "torchvision.models", "torchvision.models.resnet")
@@ -36,7 +35,7 @@ def zennit() -> Iterator[Any]:
     finally:
         for name in missing:
             del sys.modules[name]
-    yield package
+    return package
 
 
 def randomise(model: nn.Module, seed: int) -> nn.Module:
@@ -64,7 +63,9 @@ def conv2d() -> tuple[nn.Module, Tensor]:
         nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4, eps=0), nn.ReLU(), nn.Conv2d(4, 4, 3, dilation=2), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 3),
     ).double()  # fmt: skip
-    return randomise(model, 2), torch.randn(2, 2, 12, 10, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return randomise(model, 2), torch.randn(
+        2, 2, 12, 10, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
 
 
 COMPOSITES = ["epsilon", "epsilon-plus", "epsilon-plus-flat", "epsilon-gamma-box", "epsilon-alpha2-beta1"]

@@ -171,11 +171,17 @@ MOVES: dict[str, Function] = {
     "adaptive_max_pool1d_with_indices": lambda x: first(F.adaptive_max_pool1d(x, 2, return_indices=True)),
     "adaptive_max_pool2d_with_indices": lambda x: first(F.adaptive_max_pool2d(image(x), 2, return_indices=True)),
     "adaptive_max_pool3d_with_indices": lambda x: first(F.adaptive_max_pool3d(volume(x), 2, return_indices=True)),
-    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(image(x), 2, 2, _random_samples=torch.full((2, 1, 2), 0.4).double()),
-    "fractional_max_pool3d": lambda x: F.fractional_max_pool3d(volume(x), 1, (1, 1, 3), _random_samples=torch.full((1, 2, 3), 0.4).double()),
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(
+        image(x), 2, 2, _random_samples=torch.full((2, 1, 2), 0.4).double()
+    ),
+    "fractional_max_pool3d": lambda x: F.fractional_max_pool3d(
+        volume(x), 1, (1, 1, 3), _random_samples=torch.full((1, 2, 3), 0.4).double()
+    ),
     "max_unpool1d": lambda x: F.max_unpool1d(x, torch.arange(0, 12, 2).expand(2, 4, 6), 2),
     "max_unpool2d": lambda x: F.max_unpool2d(x, torch.arange(24).mul(4).reshape(1, 4, 6).expand(2, 4, 6), 2),
-    "max_unpool3d": lambda x: F.max_unpool3d(volume(x), torch.arange(24).mul(8).reshape(1, 1, 2, 2, 6).expand(1, 2, 2, 2, 6), 2),
+    "max_unpool3d": lambda x: F.max_unpool3d(
+        volume(x), torch.arange(24).mul(8).reshape(1, 1, 2, 2, 6).expand(1, 2, 2, 2, 6), 2
+    ),
     "maximum": both(torch.maximum),
     "minimum": both(torch.minimum),
     "fmax": both(torch.fmax),
@@ -204,6 +210,10 @@ MOVES: dict[str, Function] = {
     "swapaxes_": overwritten(lambda x: x.swapaxes_(1, 2)),
     "zero_": overwritten(lambda x: (x[:, 1].zero_(), None)[1]),
     "dropout": lambda x: F.dropout(x, 0.5, False),
+    "dropout in place": overwritten(lambda x: F.dropout(x, 0.5, False, inplace=True)),
+    "dropout in place of a ReLU": overwritten(lambda x: F.dropout(F.relu_(x), 0.5, False, inplace=True)),
+    "dropout1d in place": overwritten(lambda x: F.dropout1d(x, 0.5, False, inplace=True)),
+    "alpha_dropout in place": overwritten(lambda x: F.alpha_dropout(x, 0.5, False, inplace=True)),
     "feature_dropout": lambda x: torch.feature_dropout(x, 0.5, False),
     "alpha_dropout": lambda x: torch.alpha_dropout(x, 0.5, False),
     "feature_alpha_dropout": lambda x: torch.feature_alpha_dropout(x, 0.5, False),
@@ -450,9 +460,11 @@ POINTWISE: dict[str, Function] = {
     "hardsigmoid": F.hardsigmoid, "tanhshrink": F.tanhshrink, "softshrink": F.softshrink, "hardshrink": F.hardshrink,
     "threshold": lambda x: F.threshold(x, 0.2, 0.1), "erf": torch.erf, "sin": torch.sin, "cos": torch.cos,
     "tan": torch.tan, "atan": torch.atan, "arctan": torch.arctan, "sinh": torch.sinh, "asinh": torch.asinh,
-    "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "square": torch.square, "pow": lambda x: torch.pow(x, 3),
+    "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "square": torch.square,
+    "pow": lambda x: torch.pow(x, 3),
     "__pow__": lambda x: x**2, "clamp": lambda x: x.clamp(-0.4, 0.6), "clamp above 0": lambda x: x.clamp(min=0.3),
-    "clip": lambda x: x.clip(-0.4, 0.6), "clamp_min": lambda x: x.clamp_min(-0.1), "clamp_max": lambda x: x.clamp_max(0.1),
+    "clip": lambda x: x.clip(-0.4, 0.6), "clamp_min": lambda x: x.clamp_min(-0.1),
+    "clamp_max": lambda x: x.clamp_max(0.1),
     "nan_to_num": torch.nan_to_num, "sinc": torch.sinc,
 }  # fmt: skip
 BELOW_ONE: dict[str, Function] = {"asin": torch.asin}

@@ -13,14 +13,14 @@ from torch import Tensor
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.nodes import Pointwise
 from signalrp.propagation.registry import handles, overwrites
-from signalrp.propagation.tags import Call, Tag, mark
+from signalrp.propagation.tags import Call, Tag, mark, tensors_in
 
 # f(x) - f(0) without cancellation near 0, for functions that do not vanish there.
 CENTRED: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda x: torch.tanh(x / 2) / 2,
     "exp": torch.expm1,
     "cos": lambda x: -2 * torch.sin(x / 2).square(),
-    "logsigmoid": lambda x: math.log(2) - F.softplus(-x),
+    "log_sigmoid": lambda x: math.log(2) - F.softplus(-x),
 }
 
 GATES = ("sigmoid", "hardsigmoid")
@@ -33,7 +33,7 @@ def homogeneous(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
 
 
 @handles(
-    "gelu", "silu", "mish", "tanh", "sigmoid", "elu", "celu", "selu", "softplus", "softsign", "logsigmoid",
+    "gelu", "silu", "mish", "tanh", "sigmoid", "elu", "celu", "selu", "softplus", "softsign",
     "log_sigmoid", "hardtanh", "relu6", "hardswish", "hardsigmoid", "tanhshrink", "softshrink", "hardshrink",
     "threshold", "erf", "sin", "cos", "tan", "asin", "atan", "arctan", "sinh", "asinh", "exp", "expm1", "log",
     "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "square", "pow", "__pow__", "clamp", "clip",
@@ -41,7 +41,7 @@ def homogeneous(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
 )  # fmt: skip
 def pointwise(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Everything else: the slope from the origin."""
-    if len(call.tracked) != 1 or call.tracked[0] is not call.args[0] or _has_tensors(args[1:], kwargs):
+    if len(call.tracked) != 1 or any(t is not call.tracked[0] and t.dim() for t in tensors_in(args, kwargs)):
         return engine.unsupported(call, "with more than one tensor")
     return hang_pointwise(engine, call, CENTRED.get(call.name))
 
@@ -58,6 +58,15 @@ def dropout(engine: Engine, call: Call, input: Tensor, p: float = 0.5, train: bo
     return engine.local(call) if train else call.native()
 
 
+@handles("dropout_", "feature_dropout_", "alpha_dropout_", "feature_alpha_dropout_")
+def dropout_in_place(engine: Engine, call: Call, input: Tensor, p: float = 0.5, train: bool = False) -> Any:
+    """As above; in evaluation nothing is overwritten."""
+    if not train:
+        return input
+    with engine:
+        return input.copy_(getattr(torch, call.name[:-1])(input, p, train))
+
+
 def hang_pointwise(engine: Engine, call: Call, centred: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Hang a function of the one tracked input into the graph."""
     x = call.tracked[0]
@@ -69,13 +78,9 @@ def hang_pointwise(engine: Engine, call: Call, centred: Callable[[Tensor], Tenso
     return result
 
 
-def _has_tensors(args: Any, kwargs: dict[str, Any]) -> bool:
-    return any(isinstance(a, Tensor) and a.dim() > 0 for a in (*args, *kwargs.values()))
-
-
 overwrites(
     "relu", "leaky_relu", "abs", "neg", "gelu", "silu", "mish", "tanh", "sigmoid", "elu", "celu", "selu", "hardtanh",
     "relu6", "hardswish", "hardsigmoid", "threshold", "erf", "sin", "cos", "tan", "atan", "exp", "expm1", "log",
     "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "square", "pow", "clamp", "clip", "clamp_min",
-    "clamp_max", "nan_to_num", "dropout", "rrelu",
+    "clamp_max", "nan_to_num", "rrelu",
 )  # fmt: skip

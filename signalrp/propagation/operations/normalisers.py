@@ -228,10 +228,10 @@ class Softmax(Step):
         return {"constant": total(torch.where(finite, c * self.out - per_unit * torch.where(finite, x, 0), 0))}  # type: ignore[operator]
 
 
-@handles("softmax", "log_softmax", "softmin")
+@handles("softmax", "log_softmax")
 def softmax(engine: Engine, call: Call, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
     """A softmax as the composite says."""
-    if dim is None or call.name == "softmin":
+    if dim is None:
         return engine.unsupported(call, "without a dimension; say dim=...")
     option = engine.composite.softmax
     if option == "constant":

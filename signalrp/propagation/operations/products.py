@@ -10,27 +10,25 @@ from torch import Tensor
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.operations.activations import hang_pointwise
 from signalrp.propagation.registry import IN_PLACE, handles, overwrites
-from signalrp.propagation.tags import Call, tag_of
+from signalrp.propagation.tags import Call, tag_of, tensors_in
 
 
 @handles("mul", "__mul__", "__rmul__", "multiply")
-def multiply(engine: Engine, call: Call, first: Any, second: Any = None, *, other: Any = None) -> Any:
+def multiply(engine: Engine, call: Call, input: Any, other: Any) -> Any:
     """A constant factor scales; of two signals a gate gets nothing, else each gets half."""
-    second = other if second is None else second
     if len(call.tracked) == 1:
-        if first is second:
+        if input is other:
             return engine.scaled(call, [0.5])
         return engine.local(call)
     return engine.scaled(call, shares(engine, call))
 
 
 @handles("div", "__truediv__", "true_divide", "divide", "__rtruediv__", "__rdiv__")
-def divide(engine: Engine, call: Call, first: Any, second: Any = None, **kwargs: Any) -> Any:
+def divide(engine: Engine, call: Call, input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """The divisor counts as a constant: it normalises. Where it is the only signal, the quotient's slope counts."""
-    if kwargs.get("rounding_mode") is not None:
+    if rounding_mode is not None:
         return engine.cut(call)
-    second = kwargs.get("other", second)
-    numerator, divisor = (second, first) if call.name in ("__rtruediv__", "__rdiv__") else (first, second)
+    numerator, divisor = (other, input) if call.name in ("__rtruediv__", "__rdiv__") else (input, other)
     if not any(numerator is t for t in call.tracked):
         if isinstance(numerator, Tensor) and numerator.dim() > 0:
             return engine.unsupported(call, "of a constant tensor by a signal; multiply by its reciprocal")
@@ -53,7 +51,9 @@ def shares(engine: Engine, call: Call) -> list[float]:
 def matrix_product(engine: Engine, call: Call) -> Any:
     """A product of two signals by matrix multiplication, einsum or a bilinear form."""
     if len(call.tracked) == 1:
-        return engine.scaled(call, [0.5], spread="proportional")
+        signal = call.tracked[0]
+        twice = sum(t is signal for t in tensors_in(call.args, call.kwargs)) > 1
+        return engine.scaled(call, [0.5 if twice else 1.0], spread="proportional")
     if len(call.tracked) > 2:
         return engine.unsupported(call, "of more than two signals")
     return engine.scaled(call, shares(engine, call), spread="proportional")

@@ -15,35 +15,34 @@ from signalrp.propagation.tags import Call, tensors_in, with_tensors
 MOVES = (
     "view", "reshape", "flatten", "unflatten", "ravel", "permute", "transpose", "swapaxes", "swapdims", "movedim",
     "moveaxis", "t", "T", "mT", "H", "mH", "adjoint", "squeeze", "unsqueeze", "contiguous", "clone", "expand",
-    "expand_as", "broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "roll", "flip", "fliplr",
-    "flipud", "rot90", "__getitem__", "select", "narrow", "index_select", "gather", "take", "take_along_dim", "chunk",
-    "split", "split_with_sizes", "tensor_split", "unbind", "__iter__", "unfold", "im2col", "as_strided", "view_as",
-    "reshape_as", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "real", "imag",
-    "view_as_real", "view_as_complex", "conj", "resolve_conj", "resolve_neg", "diagonal", "diag", "diag_embed",
-    "tril", "triu", "alias", "positive", "__pos__", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "max", "min", "amax", "amin", "aminmax", "median", "nanmedian", "mode", "kthvalue", "sort", "msort", "topk",
-    "cummax", "cummin", "masked_select", "atleast_1d", "atleast_2d", "atleast_3d", "narrow_copy", "squeeze_",
-    "unsqueeze_", "transpose_", "t_", "swapaxes_", "requires_grad_", "unsafe_chunk", "unsafe_split", "hsplit",
-    "vsplit", "dsplit", "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices",
-    "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices",
-    "adaptive_max_pool3d_with_indices", "fractional_max_pool2d", "fractional_max_pool3d",
-    "fractional_max_pool2d_with_indices", "fractional_max_pool3d_with_indices", "max_unpool1d", "max_unpool2d",
-    "max_unpool3d", "affine_grid",
+    "expand_as", "broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "roll", "flip",
+    "fliplr", "flipud", "rot90", "__getitem__", "select", "narrow", "index_select", "gather", "take",
+    "take_along_dim", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "__iter__", "as_strided",
+    "view_as", "reshape_as", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "real",
+    "imag", "view_as_real", "view_as_complex", "diagonal", "alias", "positive", "__pos__", "pixel_shuffle",
+    "pixel_unshuffle", "channel_shuffle", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian", "mode",
+    "kthvalue", "sort", "msort", "topk", "cummax", "cummin", "masked_select", "atleast_1d", "atleast_2d",
+    "atleast_3d", "narrow_copy", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "requires_grad_",
+    "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit", "max_pool1d", "max_pool2d", "max_pool3d",
+    "max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d_with_indices", "adaptive_max_pool3d_with_indices", "fractional_max_pool2d",
+    "fractional_max_pool3d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d_with_indices",
+    "affine_grid",
 )  # fmt: skip
 
 JOINS = (
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "where", "masked_fill",
     "masked_scatter", "pad", "constant_pad_nd", "index_put", "index_copy", "index_fill", "scatter", "slice_scatter",
-    "select_scatter", "diagonal_scatter",
+    "select_scatter", "diagonal_scatter", "unfold", "diag", "diag_embed", "tril", "triu", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d",
 )  # fmt: skip
 
 AVERAGES = (
     "sum", "mean", "nansum", "nanmean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "fold", "col2im", "interpolate", "upsample", "upsample_nearest",
-    "upsample_bilinear", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d",
-    "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d", "grid_sample", "cumsum", "index_add",
-    "scatter_add", "trace", "lerp",
+    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "fold", "col2im", "interpolate", "upsample_nearest1d",
+    "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d",
+    "upsample_bicubic2d", "cumsum", "index_add", "scatter_add", "trace", "lerp",
 )  # fmt: skip
 
 ROUTES.update(MOVES)
@@ -52,19 +51,18 @@ ROUTES.update(MOVES)
 @handles(*MOVES)
 def move(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Each output is one of the inputs: nothing to do. With several tensors ``max`` and ``min`` choose one."""
-    if call.name in ("max", "min") and len(args) + len(kwargs) == 2 and _second_tensor(args, kwargs) is not None:
+    if call.name in ("max", "min") and len(list(tensors_in(args, kwargs))) == 2:
         return choose(engine, call, *args, **kwargs)
     return call.native()
 
 
 @handles("maximum", "minimum", "fmax", "fmin")
-def choose(engine: Engine, call: Call, first: Tensor, second: Any = None, *, other: Any = None) -> Any:
+def choose(engine: Engine, call: Call, input: Tensor, other: Tensor) -> Any:
     """The greater or smaller of two takes all."""
-    second = other if second is None else second
     greater = call.name in ("max", "maximum", "fmax")
     with torch.no_grad():
-        wins = first >= second if greater else first <= second
-    return join(engine, Call(engine, torch.where, "where", (wins, first, second), {}, call.tracked), wins)
+        wins = input >= other if greater else input <= other
+    return join(engine, Call(engine, torch.where, "where", (wins, input, other), {}, call.tracked), wins)
 
 
 @handles(*JOINS)
@@ -79,23 +77,26 @@ def join(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
 @handles("__setitem__", "copy_", "index_put_", "masked_fill_", "masked_scatter_", "index_copy_", "index_fill_",
          "scatter_", "fill_", "zero_")  # fmt: skip
 def assign(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Like a join, into a tensor that exists."""
+    """Like a join, into a tensor that exists, or into a view of it."""
     target: Tensor = args[0]
-    before = target.detach().clone() if engine.ledger is not None else None
+    whole = target if target._base is None else target._base
+    before = whole.detach().clone() if engine.ledger is not None else None
+    tracked = whole.requires_grad
     returned = call.native()
     if before is not None:
-        tracked = any(target is t for t in call.tracked)
         others = [t for t in call.tracked if t is not target]
+        place = (target.size(), target.stride(), target.storage_offset() - whole.storage_offset())
 
         def rerun(*tensors: Tensor) -> Tensor:
-            canvas = torch.zeros_like(before) if tracked else before.clone()
-            new = dict(zip(map(id, others), tensors, strict=True))
+            canvas = (tensors[0] if tracked else before).clone()
+            new = dict(zip(map(id, others), tensors[1:] if tracked else tensors, strict=True))
             rest = with_tensors(args[1:], lambda t: new.get(id(t), t))
-            call.func(canvas, *rest, **with_tensors(kwargs, lambda t: new.get(id(t), t)))
+            named = with_tensors(kwargs, lambda t: new.get(id(t), t))
+            call.func(canvas if target is whole else canvas.as_strided(*place), *rest, **named)
             return canvas
 
-        _book_constants(engine, call, target, rerun, None, others)
-    return target if call.name == "__setitem__" and returned is not None else returned
+        _book_constants(engine, call, whole, rerun, None, [before, *others] if tracked else others)
+    return returned
 
 
 @handles(*AVERAGES)
@@ -106,7 +107,25 @@ def average(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     return engine.local(call, spread="flat")
 
 
-@handles("diff", "norm", "vector_norm", "linalg_norm", "linalg_vector_norm", "std", "quantile", "nanquantile",
+@handles("grid_sample")
+def sample_grid(engine: Engine, call: Call, input: Tensor, grid: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Interpolation at places; where the places depend on the signal as well they get nothing."""
+    return engine.scaled(call, [1.0 if t is input else 0.0 for t in call.tracked], spread="flat")
+
+
+@handles("conj", "resolve_conj", "resolve_neg")
+def conjugate(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Real and imaginary part stay where they are."""
+    return engine.local(call)
+
+
+@handles("multi_head_attention_forward")
+def attention(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Not explained yet."""
+    return engine.unsupported(call)
+
+
+@handles("diff", "norm", "linalg_norm", "linalg_vector_norm", "std", "quantile", "nanquantile",
          "fft_rfft", "fft_irfft", "fft_fft", "fft_ifft", "fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2",
          "fft_fftn", "fft_ifftn", "fft_fftshift", "fft_ifftshift", "fft_hfft", "fft_ihfft")  # fmt: skip
 def mixture(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
@@ -124,11 +143,6 @@ def variance(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
 def add(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Each summand keeps what it brought; constants keep theirs."""
     return engine.local(call)
-
-
-def _second_tensor(args: Any, kwargs: dict[str, Any]) -> Tensor | None:
-    second = args[1] if len(args) > 1 else kwargs.get("other")
-    return second if isinstance(second, Tensor) else None
 
 
 def _book_constants(

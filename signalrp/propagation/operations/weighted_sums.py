@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from signalrp.propagation.engine import Engine
@@ -47,18 +46,14 @@ def convolution(
         with engine:
             return call.func(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     steps = _numbers(dilation, dims)
+    trim = [0] * dims
     if isinstance(padding, str):
         whole = [d * (k - 1) if padding == "same" else 0 for d, k in zip(steps, weight.shape[2:], strict=True)]
-        if any(p % 2 for p in whole):
-            # One zero more on the right than on the left: pad first.
-            sides = [side for p in reversed(whole) for side in (p // 2, p - p // 2)]
-            with engine:
-                return call.func(F.pad(input, sides), weight, bias, stride, 0, dilation, groups)
-        padding = [p // 2 for p in whole]
+        padding, trim = [(p + 1) // 2 for p in whole], [p % 2 for p in whole]
     out = call.value()
     op = Convolution(
         input, weight, bias, out, stride=_numbers(stride, dims), padding=_numbers(padding, dims), dilation=steps,
-        transposed=False, output_padding=[0] * dims, groups=groups,
+        transposed=False, output_padding=[0] * dims, groups=groups, trim=trim,
     )  # fmt: skip
     return _hang(engine, call, input, op, out)
 
@@ -94,36 +89,47 @@ def transposed_convolution(
 
 
 @handles("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "dot", "inner", "vdot")
-def matmul(engine: Engine, call: Call, first: Tensor, second: Tensor | None = None, **kwargs: Any) -> Any:
+def matmul(engine: Engine, call: Call, input: Tensor, other: Tensor | None = None, **kwargs: Any) -> Any:
     """A matrix product with a constant is a weighted sum, on whichever side the constant stands."""
-    if second is None:
-        second = kwargs["other"] if "other" in kwargs else kwargs["mat2"]
-    if call.name == "__rmatmul__":
-        first, second = second, first
-    if len(call.tracked) > 1 or first is second:
-        return matrix_product(engine, call)
-    out = call.value()
-    x = call.tracked[0]
-    if x is first and second.dim() == 2 and call.name != "inner":
-        return _hang(engine, call, x, Linear(x, second.mT, None, out), out)
-    constant = second if x is first else first
+    if other is None:
+        other = next(iter(kwargs.values()))
+    first, second = (other, input) if call.name == "__rmatmul__" else (input, other)
     plain = getattr(torch, call.name.strip("_").replace("rmatmul", "matmul"))
-
-    def apply(x: Tensor, weight: Tensor) -> Tensor:
-        return plain(x, weight) if x_first else plain(weight, x)
-
-    x_first = x is first
-    return _hang(engine, call, x, General(x, constant, None, out, apply), out)
+    return _matrix_sum(engine, call, first, second, plain)
 
 
 @handles("addmm", "addmv", "baddbmm")
 def matmul_with_bias(
     engine: Engine, call: Call, input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Any:
-    """``beta * input + alpha * first @ second``, as its two parts."""
-    with engine:
-        products: dict[str, Callable[..., Tensor]] = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}
-        return products[call.name](first, second) * alpha + input * beta
+    """``beta * input + alpha * first @ second``: a weighted sum whose bias is a constant input."""
+    products: dict[str, Callable[..., Tensor]] = {"addmm": torch.mm, "addmv": torch.mv, "baddbmm": torch.bmm}
+    if any(input is t for t in call.tracked):
+        with engine:
+            return products[call.name](first, second) * alpha + input * beta
+    constant, signal = (first, second) if any(second is t for t in call.tracked) else (second, first)
+    scaled = constant if any(constant is t for t in call.tracked) else constant * alpha
+    pair = (scaled, signal) if constant is first else (signal, scaled)
+    return _matrix_sum(engine, call, *pair, products[call.name], input * beta)
+
+
+def _matrix_sum(
+    engine: Engine,
+    call: Call,
+    first: Tensor,
+    second: Tensor,
+    product: Callable[..., Tensor],
+    bias: Tensor | None = None,
+) -> Any:
+    if len(call.tracked) > 1 or first is second:
+        return matrix_product(engine, call)
+    out = call.value()
+    x = call.tracked[0]
+    if x is first and second.dim() == 2 and product is not torch.inner:
+        return _hang(engine, call, x, Linear(x, second.mT, bias, out), out)
+    if x is first:
+        return _hang(engine, call, x, General(x, second, bias, out, product), out)
+    return _hang(engine, call, x, General(x, first, bias, out, lambda x, weight: product(weight, x)), out)
 
 
 @handles("einsum")
