@@ -17,6 +17,7 @@ from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.rules import Rule
 
 DIMENSIONS = ("trial", "channel", "time")
+_VARIABLES = {"signal", "relevance", "output", "target", "explained", "absorbed", "class"}
 
 
 def explain(
@@ -75,11 +76,17 @@ def explain(
     Raises
     ------
     ValueError
-        When dimensions, names or labels do not fit, the signal holds NaN, or the model is on another device.
+        When dimensions, names, labels or targets do not fit, the signal holds NaN or no real numbers, or the model
+        is on another device.
     """
     signal = labelled(signal, channels, time)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
+    if signal.dtype.kind not in "fiub":
+        raise ValueError(f"the signal must hold real numbers, found {signal.dtype}.")
+    taken = sorted(_VARIABLES & set(map(str, signal.coords)))
+    if taken:
+        raise ValueError(f"the coordinate {taken[0]!r} has the name of a part of the explanation; rename it.")
     trials = signal.sizes["trial"]
     if trials == 0:
         raise ValueError("the signal holds no trial; there is nothing to explain.")
@@ -89,17 +96,20 @@ def explain(
         raise ValueError(f"the model is on {home} and {device} was asked for; move it with model.to({str(device)!r}).")
     place = home or torch.device(device or "cpu")
     parts: dict[str, list[np.ndarray]] = {}
+    label = None
     for start in _steps(range(0, trials, batch_size), progress):
         batch = slice(start, start + batch_size)
         x = torch.as_tensor(np.ascontiguousarray(signal.values[batch])).to(place, dtype)
         result = attribute(model, x, _of_batch(target, batch, trials), chosen, audit=audit, unknown=unknown)
+        if not start:
+            label = _true_classes(signal, result.output.shape, classes)
         values = {"relevance": result.relevance, "output": result.output, "target": result.target}
         values |= {"explained": result.explained, "absorbed": result.absorbed}
         for name, value in values.items():
             if value is not None:
                 parts.setdefault(name, []).append(_array(value))
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    return _dataset(signal, joined, classes, model, chosen)
+    return _dataset(signal, joined, label, classes, model, chosen)
 
 
 def labelled(
@@ -147,9 +157,18 @@ def load(path: str) -> xr.Dataset:
         missing = {"signal", "relevance", "output"} - set(dataset.data_vars)
         if missing:
             raise ValueError(f"{path} holds no explanation: {', '.join(sorted(missing))} missing.")
-        # NetCDF 3 knows no 64-bit integers.
-        narrow = [name for name, variable in dataset.variables.items() if variable.dtype == np.int32]
-        return dataset.load().assign({name: dataset[name].astype(np.int64) for name in narrow})
+        # A name with a space cannot be marked as a coordinate in a file.
+        dataset = dataset.load().set_coords([name for name in dataset.data_vars if " " in str(name)])
+        with open(path, "rb") as file:
+            classic = file.read(3) == b"CDF"
+        restored = {}
+        for name, variable in dataset.variables.items():
+            # NetCDF 3 knows no 64-bit integers, and its texts come back as objects.
+            if classic and variable.dtype == np.int32:
+                restored[name] = variable.astype(np.int64)
+            elif variable.dtype == object and all(isinstance(text, str) for text in variable.values.flat):
+                restored[name] = variable.astype(str)
+        return dataset.assign(restored)
 
 
 def _type_and_place(model: nn.Module) -> tuple[torch.dtype, torch.device | None]:
@@ -160,11 +179,14 @@ def _type_and_place(model: nn.Module) -> tuple[torch.dtype, torch.device | None]
 
 
 def _of_batch(target: Target, batch: slice, trials: int) -> Target:
-    if target is None or isinstance(target, (int, np.integer)) or callable(target):
-        return int(target) if isinstance(target, np.integer) else target
-    if len(target) != trials:
-        raise ValueError(f"found {len(target)} targets for {trials} trials; give one, or one per trial.")
-    return torch.as_tensor(np.asarray(target)[batch])
+    if target is None or callable(target):
+        return target
+    targets = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
+    if targets.dtype.kind not in "iu":
+        raise ValueError(f"targets must be integers, the numbers of the classes, found {targets.dtype}.")
+    if targets.shape not in ((), (trials,)):
+        raise ValueError(f"found targets of shape {targets.shape} for {trials} trials; give one, or one per trial.")
+    return torch.as_tensor(targets[batch]) if targets.ndim else int(targets)
 
 
 def _array(value: Tensor) -> np.ndarray:
@@ -175,6 +197,7 @@ def _array(value: Tensor) -> np.ndarray:
 def _dataset(
     signal: xr.DataArray,
     parts: dict[str, np.ndarray],
+    label: np.ndarray | None,
     classes: Sequence[str] | None,
     model: nn.Module,
     composite: Composite,
@@ -190,12 +213,9 @@ def _dataset(
     for name in ("target", "explained", "absorbed"):
         if name in parts:
             variables[name] = ("trial", parts[name])
-    label = signal.coords.get("label")
     coords = dict(signal.drop_vars("label", errors="ignore").coords)
     if label is not None:
-        variables["label"] = ("trial", _labels(label.values, output, classes))
-    if classes is not None and (output.ndim != 2 or len(classes) != output.shape[1]):
-        raise ValueError(f"found {len(classes)} class names for an output of shape {output.shape[1:]} per trial.")
+        variables["label"] = ("trial", label, signal.coords["label"].attrs)
     if output.ndim == 2:
         coords["class"] = np.arange(output.shape[1]) if classes is None else np.asarray(list(map(str, classes)))
     attributes = {
@@ -208,7 +228,18 @@ def _dataset(
     return xr.Dataset(variables, coords, attributes)
 
 
-def _labels(labels: np.ndarray, output: np.ndarray, classes: Sequence[str] | None) -> np.ndarray:
+def _true_classes(signal: xr.DataArray, output: Sequence[int], classes: Sequence[str] | None) -> np.ndarray | None:
+    """Return the true class of each trial, once it and the names of the classes fit an output of this shape."""
+    if classes is not None:
+        if len(output) != 2 or len(classes) != output[1]:
+            raise ValueError(f"found {len(classes)} class names for an output of shape {tuple(output[1:])} per trial.")
+        if len(set(map(str, classes))) < len(classes):
+            raise ValueError(f"the names of the classes must differ, found {', '.join(map(str, classes))}.")
+    if "label" not in signal.coords:
+        return None
+    if signal.coords["label"].dims != ("trial",):
+        raise ValueError(f"the coordinate 'label' must have one value per trial, found {signal.coords['label'].dims}.")
+    labels = signal.coords["label"].values
     if classes is not None and labels.dtype.kind in "UO":
         index = {str(name): i for i, name in enumerate(classes)}
         unknown = sorted({str(v) for v in labels} - index.keys())
@@ -219,9 +250,9 @@ def _labels(labels: np.ndarray, output: np.ndarray, classes: Sequence[str] | Non
         raise ValueError(
             f"the coordinate 'label' must hold integers, or names together with classes=..., found {labels.dtype}."
         )
-    if output.ndim == 2 and (labels.min() < 0 or labels.max() >= output.shape[1]):
+    if len(output) == 2 and (labels.min() < 0 or labels.max() >= output[1]):
         raise ValueError(
-            f"labels run from {labels.min()} to {labels.max()}, but the model has classes 0 to {output.shape[1] - 1}."
+            f"labels run from {labels.min()} to {labels.max()}, but the model has classes 0 to {output[1] - 1}."
         )
     return labels
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from signalrp.propagation.errors import UnsupportedOperation
-from signalrp.propagation.pull import pull, stabilise, total
+from signalrp.propagation.pull import pull, real, stabilise, total
 from signalrp.propagation.sums import WeightedSum
 
 if TYPE_CHECKING:
@@ -135,30 +134,41 @@ class Local(Step):
     def relevance(self, r: Tensor) -> Grads:
         if self.spread == "equal":
             whole = sum(self.shares)
-            return tuple((r * s / whole).sum_to_size(x.shape) for x, s in zip(self.inputs, self.shares, strict=True))
+            parts = zip(self.inputs, self.shares, strict=True)
+            return tuple((real(r) * s / whole).sum_to_size(x.shape).to(x.dtype) for x, s in parts)
         if self.spread == "flat":
-            # What constants contribute is left out, so that everything is handed on.
-            ones = [torch.ones_like(x) for x in self.inputs]
-            zeros = [torch.zeros_like(x) for x in self.inputs]
-            return self._derivative(r / (self.function(*ones) - self.function(*zeros)))
-        if self.out.is_complex():
-            raise UnsupportedOperation(
-                f"{self.name} below a rule that gives relevance to inputs of 0",
-                self.path,
-                "choose another rule above it",
-            )
-        grads = self.per_unit(r / stabilise(self.out, self.engine.epsilon))
-        return tuple(None if g is None else g * x for g, x in zip(grads, self.inputs, strict=True))
+            weight = self._weight()
+            return self._derivative(torch.where(weight == 0, 0, r / torch.where(weight == 0, 1, weight)))
+        grads = self.per_unit(self._unit(r))
+        return tuple(
+            None if g is None else real(g.conj() * x).to(x.dtype) for g, x in zip(grads, self.inputs, strict=True)
+        )
+
+    def _weight(self) -> Tensor:
+        """Return the sum of the weights of each output; what constants contribute is left out."""
+        ones = [torch.ones_like(x) for x in self.inputs]
+        return self.function(*ones) - self.function(*map(torch.zeros_like, self.inputs))
+
+    def _unit(self, r: Tensor) -> Tensor:
+        """Return relevance per unit of the output, stabilised."""
+        if not self.out.is_complex():
+            return r / stabilise(self.out, self.engine.epsilon)
+        return r.real * self.out / (self.out.abs().square() + self.engine.epsilon)
 
     def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
-        if is_relevance and self.spread != "proportional":
+        if not is_relevance:
+            return self.engine.constants(self, c)
+        if self.spread == "flat":
+            return {"constant": total(torch.where(self._weight() == 0, c, 0))}
+        if self.spread == "equal":
             return {}
-        lost = 0.0
-        if is_relevance:
-            stable = stabilise(self.out, self.engine.epsilon)
-            c = c / stable
-            lost = total(c * (stable - self.out))
-        return {"stabiliser": lost, **self.engine.constants(self, c)}
+        unit = self._unit(c)
+        epsilon = self.engine.epsilon
+        if self.out.is_complex():
+            kept = c.real * epsilon / (self.out.abs().square() + epsilon)
+        else:
+            kept = unit * torch.where(self.out >= 0, 1, -1) * epsilon
+        return {"stabiliser": total(kept), **self.engine.constants(self, unit)}
 
 
 class Pointwise(Step):
@@ -183,6 +193,7 @@ class Pointwise(Step):
         with torch.enable_grad():
             at_zero = function(zero)
             (slope,) = torch.autograd.grad(at_zero, zero, allow_unused=True) if at_zero.requires_grad else (None,)
+        at_zero = at_zero.detach()
         self.at_zero = float(at_zero) if bool(torch.isfinite(at_zero)) else 0.0
         self.limit = float(slope) if slope is not None and bool(torch.isfinite(slope)) else 0.0
         self.centred = centred

@@ -92,8 +92,8 @@ def _pull_group(
     if group.coefficient != 1:
         shares = shares * group.coefficient
     by_sign: dict[str, Tensor] = {}
-    for term in group.terms:
-        value = op.pull(shares, term.weight)
+    values = op.pull_parts(shares, [term.weight for term in group.terms])
+    for term, value in zip(group.terms, values, strict=True):
         if isinstance(term.part, Tensor):
             pulled.add_relevance(term.part * value)
         elif rule.spreads:
@@ -136,9 +136,11 @@ def _sum(values: list[Tensor]) -> Tensor:
     return result
 
 
+def real(value: Tensor) -> Tensor:
+    """Return the real part, in which relevance is kept."""
+    return value.real if value.is_complex() else value
+
+
 def total(value: Tensor) -> float:
     """Sum a tensor in float64, real part only."""
-    value = value.detach()
-    if value.is_complex():
-        value = value.real
-    return float(value.sum(dtype=torch.float64))
+    return float(real(value.detach()).sum(dtype=torch.float64))

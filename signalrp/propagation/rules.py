@@ -195,8 +195,9 @@ class Gamma(_BiasRule):
         x = op.x.abs() if op.has_negative_input else op.x
         size = op.out.abs()
         stable = op.forward(x, magnitude, _plus(bias, self.epsilon)).add_(size, alpha=1 + half)
-        shares = size.mul_(c).div_(stable)
-        favoured = op.pull(torch.where(op.out < 0, -shares, shares), magnitude)
+        per_unit = torch.div(c, stable, out=stable)
+        favoured = op.pull(per_unit * op.out, magnitude)
+        shares = size.mul_(per_unit)
         if op.has_negative_input:
             favoured = torch.where(op.x < 0, -favoured, favoured)
         return op.pull(shares, (1 + half) * weight).add_(favoured)
@@ -251,13 +252,12 @@ class AlphaBeta(_BiasRule):
             if coefficient == 0:
                 continue
             share = None if bias is None else bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
-            stable = op.forward(x, same, _plus(share, sign * self.epsilon))
-            if below is not None:
-                stable = stable.add_(op.forward(below, other))
-            shares = relevance / stable
-            value = op.pull(shares, coefficient * same)
-            if below is not None:
-                value = torch.where(op.x < 0, op.pull(shares, coefficient * other), value)
+            parts = [(x, same)] if below is None else [(x, same), (below, other)]
+            stable = op.forward_parts(parts, _plus(share, sign * self.epsilon))
+            shares = torch.div(relevance, stable, out=stable)
+            value, *others = op.pull_parts(shares, [coefficient * weight for _, weight in parts])
+            if others:
+                value = torch.where(op.x < 0, others[0], value)
             result = value if result is None else result.add_(value)
         return result
 

@@ -76,6 +76,18 @@ class WeightedSum:
             out = self.forward(x, weight)
         return torch.autograd.grad(out, x, shares.expand_as(out))[0]
 
+    def forward_parts(self, parts: Sequence[tuple[Tensor, Tensor]], bias: Tensor | float | None = None) -> Tensor:
+        """Return the sum of ``W x`` over pairs of input and weight, and the bias; the result may be overwritten."""
+        first, *others = parts
+        out = self.forward(*first, bias)
+        for x, weight in others:
+            out = out.add_(self.forward(x, weight))
+        return out
+
+    def pull_parts(self, shares: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Return ``W^T shares`` for several weights."""
+        return [self.pull(shares, weight) for weight in weights]
+
     @property
     def sample(self) -> Tensor:
         """The input of one sample, where the first dimension certainly counts samples, else all of it."""
@@ -192,13 +204,32 @@ class Convolution(WeightedSum):
         return F.pad(out, [-side for side in self.trim]) if self.trim else out
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
-        shares = shares.expand(self.x.shape[0], *shares.shape[1:])
+        return self._pull(shares, self.x, weight)
+
+    def _pull(self, shares: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        shares = shares.expand(x.shape[0], *shares.shape[1:])
         if self.trim:
             shares = F.pad(shares, self.trim)
         # The operator reads nothing but the shape and the layout of the input.
-        return torch.ops.aten.convolution_backward(shares, self.x, weight, None, *self.arguments, [True, False, False])[
-            0
-        ]
+        return torch.ops.aten.convolution_backward(shares, x, weight, None, *self.arguments, [True, False, False])[0]
+
+    # Several parts are stacked as channels: one call reads and writes the large side once.
+
+    def forward_parts(self, parts: Sequence[tuple[Tensor, Tensor]], bias: Tensor | float | None = None) -> Tensor:
+        if self.transposed or len(parts) == 1 or len({len(x) for x, _ in parts}) > 1:
+            return super().forward_parts(parts, bias)
+        xs, weights = zip(*parts, strict=True)
+        grouped = [x.unflatten(1, (self.groups, -1)) for x in xs]
+        return self.forward(torch.cat(grouped, 2).flatten(1, 2), torch.cat(weights, 1), bias)
+
+    def pull_parts(self, shares: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+        if self.transposed or len(weights) == 1:
+            return super().pull_parts(shares, weights)
+        batch, channels, *size = self.x.shape
+        shape = self.x.new_empty(batch, channels * len(weights), *size)
+        pulled = self._pull(shares, shape, torch.cat(list(weights), 1))
+        pulled = pulled.unflatten(1, (self.groups, len(weights), -1))
+        return [pulled[:, :, i].flatten(1, 2) for i in range(len(weights))]
 
     def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
         weight = self._scaled(scale, along_output=True)

@@ -128,12 +128,11 @@ def test_convolution_with_other_padding(padding_mode: str, name: str, as_relevan
     check(case, name, as_relevance)
 
 
-@MODES
 @EVERY_RULE
-def test_unbatched_convolution(name: str, as_relevance: bool) -> None:
+def test_unbatched_convolution(name: str) -> None:
     # Each channel counts as a sample here: (channel, time) is what the function gets.
     g = torch.Generator().manual_seed(4)
-    weight, bias, x = values((3, 2, 3), "signed", g), values((3,), "signed", g), values((2, 6), "signed", g)
+    weight, bias, x = values((2, 2, 3), "signed", g), values((2,), "signed", g), values((2, 6), "signed", g)
     composite = signalrp.Composite(RULES[name])
     if name in ("pass", "z box per element"):
         pytest.skip("needs a sum of the same shape, or bounds that fit")

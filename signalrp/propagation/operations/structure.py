@@ -18,8 +18,8 @@ MOVES = (
     "expand_as", "broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "roll", "flip",
     "fliplr", "flipud", "rot90", "__getitem__", "select", "narrow", "index_select", "gather", "take",
     "take_along_dim", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "__iter__", "as_strided",
-    "view_as", "reshape_as", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "real",
-    "imag", "view_as_real", "view_as_complex", "diagonal", "alias", "positive", "__pos__", "pixel_shuffle",
+    "view_as", "reshape_as", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda",
+    "diagonal", "alias", "positive", "__pos__", "pixel_shuffle",
     "pixel_unshuffle", "channel_shuffle", "max", "min", "amax", "amin", "aminmax", "median", "nanmedian", "mode",
     "kthvalue", "sort", "msort", "topk", "cummax", "cummin", "masked_select", "atleast_1d", "atleast_2d",
     "atleast_3d", "narrow_copy", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "requires_grad_",
@@ -113,9 +113,9 @@ def sample_grid(engine: Engine, call: Call, input: Tensor, grid: Tensor, *args: 
     return engine.scaled(call, [1.0 if t is input else 0.0 for t in call.tracked], spread="flat")
 
 
-@handles("conj", "resolve_conj", "resolve_neg")
-def conjugate(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Real and imaginary part stay where they are."""
+@handles("conj", "resolve_conj", "resolve_neg", "real", "imag")
+def complex_part(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Relevance of a complex number is one real number, so that its parts hand it on as it is."""
     return engine.local(call)
 
 
@@ -125,9 +125,11 @@ def attention(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     return engine.unsupported(call)
 
 
-@handles("diff", "norm", "linalg_norm", "linalg_vector_norm", "std", "quantile", "nanquantile",
-         "fft_rfft", "fft_irfft", "fft_fft", "fft_ifft", "fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2",
-         "fft_fftn", "fft_ifftn", "fft_fftshift", "fft_ifftshift", "fft_hfft", "fft_ihfft")  # fmt: skip
+@handles(
+    "diff", "norm", "linalg_norm", "linalg_vector_norm", "std", "quantile", "nanquantile", "fft_rfft",
+    "view_as_real", "view_as_complex", "fft_irfft", "fft_fft", "fft_ifft", "fft_fft2", "fft_ifft2", "fft_rfft2",
+    "fft_irfft2", "fft_fftn", "fft_ifftn", "fft_fftshift", "fft_ifftshift", "fft_hfft", "fft_ihfft",
+)  # fmt: skip
 def mixture(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Homogeneous of degree one, with weights of either sign."""
     return engine.local(call, spread="proportional")
