@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
@@ -145,7 +146,7 @@ def labelled(
     return xr.DataArray(array, dims=DIMENSIONS, coords=coords)
 
 
-def load(path: str) -> xr.Dataset:
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read an explanation that :meth:`xarray.Dataset.to_netcdf` saved, into memory.
 
     Raises

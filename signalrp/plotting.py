@@ -149,19 +149,20 @@ def plot_mean(
         axes = plt.subplots(2, sharex=True, height_ratios=(2, 1), layout="constrained")[1]
     upper, lower = axes
     time = positions(signal["time"])
+    limits = edges(time)
     mean, sd = signal.values.mean(0), signal.values.std(0)
     upper.fill_between(time, mean - sd, mean + sd, color="#d9d9d9", linewidth=0, label="sd")
     upper.plot(time, mean, color="black", linewidth=1.4, label="mean")
     upper.tick_params(labelbottom=False)
-    upper.set(xlim=(time[0], time[-1]), ylabel=signal_label(signal))
+    upper.set(xlim=(limits[0], limits[-1]), ylabel=signal_label(signal))
     upper.legend(frameon=False, fontsize="small")
     average, spread = relevance.values.mean(0), relevance.values.std(0)
     lower.fill_between(time, average - spread, average + spread, color="#e6e6e6", linewidth=0)
     scale = relevance_norm(average) if norm is None else norm
-    limits = edges(time)
     lower.bar(limits[:-1], average, width=np.diff(limits), align="edge", color=RELEVANCE_COLOURS(scale(average)))
     lower.axhline(0, color="black", linewidth=0.6)
-    lower.set(xlim=(time[0], time[-1]), xlabel=axis_label(signal["time"]), ylabel="relevance\n(mean ± sd)")
+    # half a bar at either end would vanish behind the frame
+    lower.set(xlim=(limits[0], limits[-1]), xlabel=axis_label(signal["time"]), ylabel="relevance\n(mean ± sd)")
     lower.locator_params(axis="y", nbins=4)
     upper.figure.align_ylabels([upper, lower])
     return upper, lower

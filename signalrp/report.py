@@ -79,6 +79,9 @@ class Report:
             + "\n</body></html>\n"
         )
         partial = path.with_name(path.name + ".part")
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
+        try:
+            partial.write_text(page, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
         return path

@@ -53,7 +53,7 @@ def fit_classifier(
         for batch in torch.randperm(len(x), generator=generator).to(x.device).split(batch_size):
             loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
             if not bool(torch.isfinite(loss)):
-                raise ValueError(f"the loss became {float(loss)}; scale the signal or lower the learning rate.")
+                raise ValueError(f"the loss became {loss.item()}; scale the signal or lower the learning rate.")
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

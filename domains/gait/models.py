@@ -113,7 +113,12 @@ def from_linear_svm(machine: Any, channels: int, points: int) -> nn.Sequential:
     """
     if not hasattr(machine, "coef_"):
         raise ValueError(f"the {type(machine).__name__} is not fitted or not linear; call fit with a linear kernel.")
-    weight, bias = torch.as_tensor(machine.coef_), torch.as_tensor(machine.intercept_).reshape(-1)
+    if hasattr(machine, "dual_coef_") and len(machine.classes_) > 2:
+        raise ValueError(
+            f"the {type(machine).__name__} decides one-versus-one, by a vote among pairs of classes; fit a "
+            "one-versus-rest machine, such as LinearSVC."
+        )
+    weight, bias = torch.tensor(machine.coef_), torch.tensor(machine.intercept_).reshape(-1)
     if len(machine.classes_) == 2 and len(weight) == 1:
         weight, bias = torch.cat([-weight, weight]), torch.cat([-bias, bias])
     if weight.shape != (len(machine.classes_), channels * points):

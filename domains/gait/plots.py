@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.signal import find_peaks
 
+from signalrp._plot_data import axis_label
 from signalrp.plotting import RELEVANCE_COLOURS, add_colorbar, plot_relevance_lines, relevance_norm
 
 from .segments import PHASES
@@ -144,6 +145,6 @@ def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None
         ax.axvline(start, color="0.4", linewidth=0.6)
     ax.set_yticks(np.arange(mean.sizes["subject"]), [str(s) for s in mean["subject"].values])
     ax.invert_yaxis()
-    ax.set(xlim=(time[0], time[-1]), xlabel=f"time ({explanation['time'].attrs.get('units', '')})", ylabel="person")
+    ax.set(xlim=(time[0], time[-1]), xlabel=axis_label(explanation["time"]), ylabel="person")
     ax.figure.colorbar(mesh, ax=ax, label="mean relevance / largest of the row")
     return ax

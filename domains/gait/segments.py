@@ -36,7 +36,7 @@ def stance_phases(signal: xr.DataArray) -> xr.DataArray:
     Raises
     ------
     ValueError
-        If the time axis is not in % stance.
+        If the time axis is not in % stance, or leaves 0 to 100.
     """
     time = signal["time"]
     if time.attrs.get("units") != STANCE:
@@ -45,6 +45,11 @@ def stance_phases(signal: xr.DataArray) -> xr.DataArray:
             "use time_normalise on each stance."
         )
     values = np.asarray(time.values, dtype=float)
+    if values.min() < 0 or values.max() > 100:
+        raise ValueError(
+            f"Phases of stance need a time axis within 0 to 100 % stance, found {values.min():g} to "
+            f"{values.max():g}; cut the signal to its stance."
+        )
     last = list(PHASES)[-1]
     masks = {
         name: xr.DataArray((values >= start) & ((values < end) | (name == last)), dims="time", coords={"time": time})

@@ -82,9 +82,7 @@ def _pull_group(
             return
     denominator = group.total
     if denominator is None:
-        denominator = _sum([op.forward(_part(term, op), term.weight) for term in group.terms])
-        if group.bias is not None:
-            denominator = denominator + group.bias
+        denominator = op.forward_parts([(_part(term, op), term.weight) for term in group.terms], group.bias)
     stable = stabilise(denominator, rule.epsilon)
     shares = relevance / stable
     if rule.epsilon == 0:
@@ -127,13 +125,6 @@ def _part(term: Term, op: WeightedSum) -> Tensor:
     if term.part == "negative":
         return op.x.clamp(max=0)
     return op.x
-
-
-def _sum(values: list[Tensor]) -> Tensor:
-    result = values[0]
-    for value in values[1:]:
-        result = result + value
-    return result
 
 
 def real(value: Tensor) -> Tensor:

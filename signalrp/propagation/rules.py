@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from signalrp.propagation.sums import WeightedSum
+from signalrp.propagation.sums import Row, WeightedSum
 
 Bias = Literal["absorb", "redistribute", "ignore"]
 
@@ -198,9 +197,8 @@ class Gamma(_BiasRule):
         per_unit = torch.div(c, stable, out=stable)
         favoured = op.pull(per_unit * op.out, magnitude)
         shares = size.mul_(per_unit)
-        if op.has_negative_input:
-            favoured = torch.where(op.x < 0, -favoured, favoured)
-        return op.pull(shares, (1 + half) * weight).add_(favoured)
+        result = op.pull(shares, (1 + half) * weight)
+        return result.addcmul_(favoured, op.x.sign()) if op.has_negative_input else result.add_(favoured)
 
 
 @dataclass(frozen=True)
@@ -243,23 +241,13 @@ class AlphaBeta(_BiasRule):
     def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
         if self.bias == "redistribute" or self.epsilon == 0:
             return None
-        relevance, bias = c * op.out, self._bias(op)
+        bias, rows = self._bias(op), []
         upper, lower = op.weight.clamp(min=0), op.weight.clamp(max=0)
-        x, below, result = op.x, None, None
-        if op.has_negative_input:
-            x, below = op.x.clamp(min=0), op.x.clamp(max=0)
         for coefficient, sign, same, other in ((self.alpha, 1, upper, lower), (-self.beta, -1, lower, upper)):
-            if coefficient == 0:
-                continue
-            share = None if bias is None else bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
-            parts = [(x, same)] if below is None else [(x, same), (below, other)]
-            stable = op.forward_parts(parts, _plus(share, sign * self.epsilon))
-            shares = torch.div(relevance, stable, out=stable)
-            value, *others = op.pull_parts(shares, [coefficient * weight for _, weight in parts])
-            if others:
-                value = torch.where(op.x < 0, others[0], value)
-            result = value if result is None else result.add_(value)
-        return result
+            if coefficient:
+                share = None if bias is None else bias.clamp(min=0) if sign > 0 else bias.clamp(max=0)
+                rows.append(Row(same, other, _plus(share, sign * self.epsilon), coefficient))
+        return op.share_rows(c * op.out, rows)
 
 
 @dataclass(frozen=True)
@@ -307,13 +295,8 @@ class ZBox(Rule):
 
     def groups(self, op: WeightedSum) -> Iterator[Group]:
         low, high = (self._bound(bound, op.sample) for bound in (self.low, self.high))
-        yield Group(
-            [
-                Term("all", op.weight),
-                Term(-low, op.weight.clamp(min=0)),
-                Term(-high, op.weight.clamp(max=0)),
-            ]
-        )
+        # The same contributions with w split by sign: each is positive within the bounds, so that nothing cancels.
+        yield Group([Term(op.x - low, op.weight.clamp(min=0)), Term(op.x - high, op.weight.clamp(max=0))])
 
     def _bound(self, bound: float | Tensor, sample: Tensor) -> Tensor:
         value = torch.as_tensor(bound, dtype=sample.dtype, device=sample.device)

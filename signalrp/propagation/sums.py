@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from signalrp.propagation.rules import Rule
+if TYPE_CHECKING:
+    from signalrp.propagation.rules import Rule
+
+
+class Row(NamedTuple):
+    """A denominator of a rule: weights for the positive and the negative part of the input, bias, part of relevance."""
+
+    positive: Tensor
+    negative: Tensor
+    bias: Tensor | float
+    coefficient: float
 
 
 class WeightedSum:
@@ -87,6 +97,23 @@ class WeightedSum:
     def pull_parts(self, shares: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
         """Return ``W^T shares`` for several weights."""
         return [self.pull(shares, weight) for weight in weights]
+
+    def share_rows(self, relevance: Tensor, rows: Sequence[Row]) -> Tensor:
+        """Return the sum over rows of ``W^T (coefficient * relevance / (W x + b))``, with W by the sign of x."""
+        result: Tensor | None = None
+        for positive, negative, bias, coefficient in rows:
+            parts = [(self.x, positive)]
+            if self.has_negative_input:
+                parts = [(self.x.clamp(min=0), positive), (self.x.clamp(max=0), negative)]
+            stable = self.forward_parts(parts, bias)
+            shares = torch.div(relevance, stable, out=stable)
+            value, *below = self.pull_parts(shares, [coefficient * weight for _, weight in parts])
+            if below:
+                value = torch.where(self.x < 0, below[0], value)
+            result = value if result is None else result.add_(value)
+        if result is None:
+            raise ValueError("a rule needs at least one denominator.")
+        return result
 
     @property
     def sample(self) -> Tensor:
@@ -213,23 +240,44 @@ class Convolution(WeightedSum):
         # The operator reads nothing but the shape and the layout of the input.
         return torch.ops.aten.convolution_backward(shares, x, weight, None, *self.arguments, [True, False, False])[0]
 
-    # Several parts are stacked as channels: one call reads and writes the large side once.
-
-    def forward_parts(self, parts: Sequence[tuple[Tensor, Tensor]], bias: Tensor | float | None = None) -> Tensor:
-        if self.transposed or len(parts) == 1 or len({len(x) for x, _ in parts}) > 1:
-            return super().forward_parts(parts, bias)
-        xs, weights = zip(*parts, strict=True)
-        grouped = [x.unflatten(1, (self.groups, -1)) for x in xs]
-        return self.forward(torch.cat(grouped, 2).flatten(1, 2), torch.cat(weights, 1), bias)
+    # Parts of the input are stacked as channels in, rows as channels out: one call reads and writes the large sides.
 
     def pull_parts(self, shares: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
         if self.transposed or len(weights) == 1:
             return super().pull_parts(shares, weights)
-        batch, channels, *size = self.x.shape
-        shape = self.x.new_empty(batch, channels * len(weights), *size)
-        pulled = self._pull(shares, shape, torch.cat(list(weights), 1))
-        pulled = pulled.unflatten(1, (self.groups, len(weights), -1))
+        pulled = self._pull_stacked(shares, torch.cat(list(weights), 1), len(weights))
         return [pulled[:, :, i].flatten(1, 2) for i in range(len(weights))]
+
+    def share_rows(self, relevance: Tensor, rows: Sequence[Row]) -> Tensor:
+        channels = relevance.shape[1]
+        biases = [torch.as_tensor(row.bias, dtype=relevance.dtype, device=relevance.device) for row in rows]
+        if self.transposed or any(bias.numel() not in (1, channels) for bias in biases):
+            return super().share_rows(relevance, rows)
+        signed, grouped = self.has_negative_input, self.x.unflatten(1, (self.groups, -1))
+        x, weights = self.x, [row.positive for row in rows]
+        if signed:
+            x = torch.cat([grouped.clamp(min=0), grouped.clamp(max=0)], 2).flatten(1, 2)
+            weights = [torch.cat([row.positive, row.negative], 1) for row in rows]
+        bias = self._stack_rows([b.flatten().expand(channels) for b in biases])
+        shares = self._trimmed(torch.convolution(x, self._stack_rows(weights), bias, *self.arguments))
+        stable = shares.unflatten(1, (self.groups, len(rows), -1))
+        torch.div(relevance.unflatten(1, (self.groups, 1, -1)), stable, out=stable)
+        scaled = self._stack_rows([w * row.coefficient for w, row in zip(weights, rows, strict=True)])
+        if not signed:
+            return self._pull(shares, self.x, scaled)
+        pulled = self._pull_stacked(shares, scaled, 2)
+        return torch.where(grouped < 0, pulled[:, :, 1], pulled[:, :, 0]).flatten(1, 2)
+
+    def _stack_rows(self, rows: Sequence[Tensor]) -> Tensor:
+        if len(rows) == 1:
+            return rows[0].contiguous()
+        return torch.cat([row.unflatten(0, (self.groups, -1)) for row in rows], 1).flatten(0, 1)
+
+    def _pull_stacked(self, shares: Tensor, weight: Tensor, parts: int) -> Tensor:
+        """Return what is pulled to (batch, group, part, channel, ...)."""
+        batch, channels, *size = self.x.shape
+        shape = self.x.new_empty(batch, channels * parts, *size)
+        return self._pull(shares, shape, weight).unflatten(1, (self.groups, parts, -1))
 
     def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
         weight = self._scaled(scale, along_output=True)
