@@ -201,13 +201,13 @@ class Convolution(WeightedSum):
         transposed: bool,
         output_padding: list[int],
         groups: int,
-        trim: Sequence[int] = (),
+        extend: Sequence[int] = (),
     ) -> None:
         shape = (-1,) + (1,) * (weight.dim() - 2)
         super().__init__(x, weight, None if bias is None else bias.reshape(shape), out)
         self.transposed, self.groups = transposed, groups
-        # Padding "same" may need one zero less on the left: the first outputs of these dimensions are left out.
-        self.trim = [side for cut in reversed(trim) for side in (cut, 0)] if any(trim) else []
+        # Padding "same" may need one zero more on the right.
+        self.extend = [side for more in reversed(extend) for side in (0, more)] if any(extend) else []
         self.arguments = (stride, padding, dilation, transposed, output_padding, groups)
 
     @property
@@ -222,23 +222,24 @@ class Convolution(WeightedSum):
             bias = bias.reshape(channels)
         elif bias is not None:
             return self.apply(x, weight) + bias
-        return self._trimmed(torch.convolution(x, weight, bias, *self.arguments))
+        return torch.convolution(self._extended(x), weight, bias, *self.arguments)
 
     def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self._trimmed(torch.convolution(x, weight, None, *self.arguments))
+        return torch.convolution(self._extended(x), weight, None, *self.arguments)
 
-    def _trimmed(self, out: Tensor) -> Tensor:
-        return F.pad(out, [-side for side in self.trim]) if self.trim else out
+    def _extended(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.extend) if self.extend else x
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
         return self._pull(shares, self.x, weight)
 
     def _pull(self, shares: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         shares = shares.expand(x.shape[0], *shares.shape[1:])
-        if self.trim:
-            shares = F.pad(shares, self.trim)
         # The operator reads nothing but the shape and the layout of the input.
-        return torch.ops.aten.convolution_backward(shares, x, weight, None, *self.arguments, [True, False, False])[0]
+        shape = self._extended(x[:1]).expand(len(x), *(-1,) * (x.dim() - 1)) if self.extend else x
+        mask = [True, False, False]
+        pulled = torch.ops.aten.convolution_backward(shares, shape, weight, None, *self.arguments, mask)[0]
+        return pulled[tuple(slice(size) for size in x.shape)] if self.extend else pulled
 
     # Parts of the input are stacked as channels in, rows as channels out: one call reads and writes the large sides.
 
@@ -259,7 +260,7 @@ class Convolution(WeightedSum):
             x = torch.cat([grouped.clamp(min=0), grouped.clamp(max=0)], 2).flatten(1, 2)
             weights = [torch.cat([row.positive, row.negative], 1) for row in rows]
         bias = self._stack_rows([b.flatten().expand(channels) for b in biases])
-        shares = self._trimmed(torch.convolution(x, self._stack_rows(weights), bias, *self.arguments))
+        shares = torch.convolution(self._extended(x), self._stack_rows(weights), bias, *self.arguments)
         stable = shares.unflatten(1, (self.groups, len(rows), -1))
         torch.div(relevance.unflatten(1, (self.groups, 1, -1)), stable, out=stable)
         scaled = self._stack_rows([w * row.coefficient for w, row in zip(weights, rows, strict=True)])

@@ -46,14 +46,14 @@ def convolution(
         with engine:
             return call.func(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     steps = _numbers(dilation, dims)
-    trim = [0] * dims
+    extend = [0] * dims
     if isinstance(padding, str):
         whole = [d * (k - 1) if padding == "same" else 0 for d, k in zip(steps, weight.shape[2:], strict=True)]
-        padding, trim = [(p + 1) // 2 for p in whole], [p % 2 for p in whole]
+        padding, extend = [p // 2 for p in whole], [p % 2 for p in whole]
     out = call.value()
     op = Convolution(
         input, weight, bias, out, stride=_numbers(stride, dims), padding=_numbers(padding, dims), dilation=steps,
-        transposed=False, output_padding=[0] * dims, groups=groups, trim=trim,
+        transposed=False, output_padding=[0] * dims, groups=groups, extend=extend,
     )  # fmt: skip
     return _hang(engine, call, input, op, out)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def test_phases_follow_each_other_from_0_to_100():
     limits = list(PHASES.values())
     assert limits[0][0] == 0
     assert limits[-1][1] == 100
-    for (_, end), (start, _) in zip(limits, limits[1:], strict=False):
+    for (_, end), (start, _) in pairwise(limits):
         assert end == start
 
 
