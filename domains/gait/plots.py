@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.signal import find_peaks
 
-from signalrp._plot_data import axis_label
+from signalrp._plot_data import axis_label, one_channel
 from signalrp.plotting import RELEVANCE_COLOURS, add_colorbar, plot_relevance_lines, relevance_norm
 
 from .segments import PHASES
@@ -125,16 +125,24 @@ def _recognised(explanation: xr.Dataset, subject: str) -> tuple[xr.Dataset, int]
 def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None = None) -> Axes:
     """Mean relevance of every person over stance, person x time, for the trials that were recognised.
 
-    Each row is divided by its largest magnitude, so that rows compare in shape.
+    Each row is divided by its largest magnitude, so that rows compare in shape. The row of a person of whom no
+    trial was recognised stays blank.
+
+    Raises
+    ------
+    ValueError
+        If no trial was recognised, or there are several channels and none is chosen.
     """
+    right = explanation["target"].values == explanation["label"].values
+    if not right.any():
+        raise ValueError("no trial was recognised; there is no relevance to show.")
+    _, relevance = one_channel(explanation, channel)
+    mean = relevance.isel(trial=np.flatnonzero(right)).groupby("subject").mean("trial")
+    largest = np.abs(mean).max("time")
+    mean = (mean / largest.where(largest > 0)).reindex(subject=np.unique(explanation["subject"].values))
+    time = mean["time"].values
     if ax is None:
         ax = plt.subplots(layout="constrained", figsize=(9, 4))[1]
-    channel = explanation["channel"].values[0] if channel is None else channel
-    right = explanation["target"].values == explanation["label"].values
-    relevance = explanation["relevance"].sel(channel=channel).isel(trial=np.flatnonzero(right))
-    mean = relevance.groupby("subject").mean("trial")
-    mean = mean / np.abs(mean).max("time")
-    time = mean["time"].values
     mark_phases(ax)
     step = (time[1] - time[0]) / 2
     mesh = ax.pcolormesh(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,11 +17,9 @@ from signalrp.plotting import plot_mean, plot_perturbation
 from signalrp.report import Report
 from signalrp.validation import abpc, aopc, bootstrap_interval, paired_difference, similarity, summary
 
+from .findings import Findings, Task
 from .plots import mark_phases, plot_people, plot_signature, relevant_instants
 from .segments import PHASES
-
-if TYPE_CHECKING:
-    from .study import Findings, Task
 
 ORDERS = ("relevance", "amplitude", "random")
 
@@ -63,28 +61,42 @@ def faithfulness_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
 
 
 def stability_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Cosine similarity of relevance within a person and between persons, for trials that were recognised."""
+    """Cosine similarity of relevance within a person and between persons, for trials that were recognised.
+
+    Empty where fewer than three people were recognised, or none twice.
+    """
     rows = []
     for name, found in findings.items():
         data = _recognised(found.explanation)
+        data = data.isel(trial=np.flatnonzero(np.abs(data["relevance"]).max(("channel", "time"))))
+        trials = np.unique(data["subject"].values, return_counts=True)[1]
+        if len(trials) < 3 or trials.max() < 2:
+            rows += [(name, pairs, np.nan, np.nan, np.nan) for pairs in ("within", "between", "difference")]
+            continue
         table = similarity(data)
         rows += [(name, what, *table.loc[what, ["estimate", "low", "high"]]) for what in table.index]
     return pd.DataFrame(rows, columns=["model", "pairs", "cosine similarity", "low", "high"])
 
 
 def phase_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Share of the positive relevance in each phase of stance, beside the phase's share of time."""
+    """Share of the positive relevance in each phase of stance, beside the phase's share of time.
+
+    Empty where fewer than two people were recognised.
+    """
     rows = []
     for name, found in findings.items():
         data = _recognised(found.explanation)
         positive = data["relevance"].clip(min=0).sum("channel")
+        positive = positive.isel(trial=np.flatnonzero(positive.sum("time")))
+        subjects = positive["subject"].values
         share = positive / positive.sum("time")
         time = data["time"].values
         for phase, (start, end) in PHASES.items():
             inside = (time >= start) & ((time < end) | ((end == 100) & (time <= end)))
             values = share.isel(time=np.flatnonzero(inside)).sum("time").values
-            interval = bootstrap_interval(values, data["subject"].values)
-            rows.append((name, phase, interval.estimate, interval.low, interval.high, inside.mean()))
+            several = len(np.unique(subjects)) > 1
+            interval = bootstrap_interval(values, subjects) if several else (np.nan, np.nan, np.nan)
+            rows.append((name, phase, *interval, inside.mean()))
     return pd.DataFrame(rows, columns=["model", "phase", "share of relevance", "low", "high", "share of time"])
 
 
@@ -184,6 +196,10 @@ def _write_signatures(
         "Every trial that the model got right, over stance, coloured by relevance: red speaks for the predicted class, "
         "blue against it. Triangles mark the most relevant instants of the mean."
     )
+    known = {str(person) for data in explanations.values() for person in _recognised(data)["subject"].values}
+    if not known:
+        report.text("No model recognised a single trial.")
+        return
     best = max(explanations, key=lambda name: float((explanations[name].target == explanations[name].label).mean()))
     channels = [str(c) for c in task.signal["channel"].values]
     if task.group is not None:
@@ -191,21 +207,24 @@ def _write_signatures(
             figure, axes = plt.subplots(2, sharex=True, height_ratios=(2, 1), layout="constrained", figsize=(8, 4))
             plot_mean(_recognised(explanations[best]), channel=channel, axes=axes)
             mark_phases(axes[0])
-            add(figure, f"mean_{channel.replace(' ', '_')}", f"{best}: {channel}")
+            add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}")
         return
     for number, person in enumerate(map(str, people)):
         if number == 3:
             report.open_details(f"The other {len(people) - 3} people")
+        if person not in known:
+            report.text(f"No model recognised a trial of {person}.")
+            continue
         for channel in channels:
-            suffix = "" if len(channels) == 1 else f"_{channel.replace(' ', '_')}"
+            suffix = "" if len(channels) == 1 else f"_{_file_name(channel)}"
             caption = f"{person}, {channel}. {_instants(explanations[best], person, channel, best)}"
-            add(plot_signature(explanations, person, channel), f"signature_{person}{suffix}", caption)
+            add(plot_signature(explanations, person, channel), f"signature_{_file_name(person)}{suffix}", caption)
     if len(people) > 3:
         report.close_details()
     for channel in channels:
         figure, ax = plt.subplots(layout="constrained", figsize=(9, 0.34 * len(people) + 1.6))
         plot_people(explanations[best], channel, ax)
-        add(figure, f"people_{channel.replace(' ', '_')}", f"{best}: mean relevance of every person, {channel}")
+        add(figure, f"people_{_file_name(channel)}", f"{best}: mean relevance of every person, {channel}")
 
 
 def _instants(explanation: xr.Dataset, person: str, channel: str, model: str) -> str:
@@ -267,6 +286,11 @@ def _curves_by_model(curves: Mapping[str, xr.Dataset]) -> Figure:
             legend.remove()
     figure.supxlabel(label, fontsize="medium")
     return figure
+
+
+def _file_name(name: str) -> str:
+    """Return what every file system takes; names of people and channels come from the user's files."""
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def _recognised(explanation: xr.Dataset) -> xr.Dataset:

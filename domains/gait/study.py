@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,9 @@ from signalrp.validation import perturbation_curves
 from signalrp.validation.fills import FILLS
 
 from .data import clinical_grf, speedgrf
+from .findings import Findings, Task
 from .models import MODELS, from_linear_svm
+from .reporting import write
 from .segments import stance_phases
 from .splits import Scaler, folds
 from .tables import tidy_csv
@@ -42,45 +43,6 @@ DEFAULT_MODELS = ("linear", "svm", "mlp", "cnn-a", "cnn-c3")
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 Say = Callable[[str], None]
-
-
-@dataclass
-class Task:
-    """What is to be told apart.
-
-    Attributes
-    ----------
-    signal : xarray.DataArray
-        (trial, channel, time) with the trial coordinates ``label`` and ``subject``.
-    classes : list of str
-        Names of the classes.
-    question : str
-        The question in words.
-    group : str or None
-        Coordinate that is kept together in cross-validation; None where the subject is the class.
-    """
-
-    signal: xr.DataArray
-    classes: list[str]
-    question: str
-    group: str | None = "subject"
-
-
-@dataclass
-class Findings:
-    """What the study found for one model.
-
-    Attributes
-    ----------
-    explanation : xarray.Dataset
-        Of every held-out trial.
-    samples, phases : xarray.Dataset
-        Manipulation curves over samples and, on a time axis in % stance, over phases of stance.
-    """
-
-    explanation: xr.Dataset
-    samples: xr.Dataset
-    phases: xr.Dataset | None
 
 
 def run(
@@ -132,8 +94,6 @@ def run(
     FileExistsError
         If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
-    from .reporting import write
-
     unknown = [name for name in models if name not in MODELS and name != "svm"]
     if unknown or not models:
         raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join((*MODELS, 'svm'))}.")

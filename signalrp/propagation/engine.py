@@ -12,7 +12,6 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NoReturn
 
 import torch
@@ -22,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.errors import UnsupportedOperation
+from signalrp.propagation.kept import Kept
 from signalrp.propagation.ledger import Ledger
 from signalrp.propagation.nodes import Local, Step, StepNode, SumNode, share
 from signalrp.propagation.pull import total
@@ -36,7 +36,7 @@ from signalrp.propagation.registry import (
     ROUTES,
 )
 from signalrp.propagation.sums import WeightedSum
-from signalrp.propagation.tags import Call, Linked, Tag, constant, mark, tag_of, tensors_in, with_tensors
+from signalrp.propagation.tags import Call, Linked, Tag, constant, mark, opened, tag_of, tensors_in, with_tensors
 
 
 class Engine(TorchFunctionMode):
@@ -62,7 +62,7 @@ class Engine(TorchFunctionMode):
         self.sums: list[WeightedSum] = []
         self._steps = 0
         self._paths: list[str] = []
-        self._kept: dict[int, list[tuple[Callable[[Tensor], None], Tensor, bool]]] = {}
+        self.kept = Kept()
         self._cuts: list[tuple[GradientEdge, Tensor]] = []
         self._locals: list[Local] = []
         self.sources: list[Tensor] = []
@@ -180,7 +180,7 @@ class Engine(TorchFunctionMode):
         is_python = isinstance(call.func, types.FunctionType)
         if is_python and (handler is None or "inplace" in call.func.__code__.co_varnames):
             with self:
-                return _open(call.func)(*call.args, **call.kwargs)
+                return opened(call.func)(*call.args, **call.kwargs)
         self._note_readers(call.tags, rectifier=call.name == "relu")
         if handler is not None:
             return handler(self, call, *call.args, **call.kwargs)
@@ -204,17 +204,17 @@ class Engine(TorchFunctionMode):
         if twin in LINEAR_IN_PLACE and not self.careful:
             self._note_readers(call.tags, rectifier=twin == "relu")
             # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
-            self.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
+            self.kept.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
             out = call.native()
         elif not twin:
             self._note_readers(call.tags)
-            self.release(target)
+            self.kept.release(target)
             out = HANDLERS[call.name](self, call, *call.args, **call.kwargs)
         else:
             plain = call.renamed(twin, self._copy(target))
             result = self._handle(plain)
             self.tag(result, plain)
-            self.release(target)
+            self.kept.release(target)
             out = target.copy_(result)
         for changed in (target, target._base):
             if changed is not None and changed.requires_grad:
@@ -243,19 +243,6 @@ class Engine(TorchFunctionMode):
             if tag_of(tensor, self) is None:
                 mark(tensor, Tag(self, cut=True))
         return out
-
-    def keep(self, put: Callable[[Tensor], None], tensor: Tensor, is_sum: bool = False) -> Tensor:
-        """Return `tensor` without graph for the pull back; `put` receives a copy before it is overwritten."""
-        alias = tensor.detach()
-        self._kept.setdefault(alias.untyped_storage().data_ptr(), []).append((put, alias, is_sum))
-        return alias
-
-    def release(self, tensor: Tensor, spare_sums: bool = False) -> None:
-        """Copy what the pull back will need of a storage that is about to be overwritten."""
-        key = tensor.untyped_storage().data_ptr()
-        for put, alias, is_sum in self._kept.pop(key, ()):
-            if not (spare_sums and is_sum):
-                put(alias.clone())
 
     # -- building blocks of the operations ----------------------------------------------------------------------
 
@@ -304,8 +291,8 @@ class Engine(TorchFunctionMode):
         tag = tag_of(x, self)
         op.parents = tag.parents if tag is not None else ()
         op.from_input = 1 + max((p.from_input for p in op.parents), default=0)
-        op.x = self.keep(lambda v: setattr(op, "x", v), op.x)
-        op.out = self.keep(lambda v: setattr(op, "out", v), op.out, is_sum=True)
+        op.x = self.kept.keep(lambda v: setattr(op, "x", v), op.x)
+        op.out = self.kept.keep(lambda v: setattr(op, "out", v), op.out, is_sum=True)
         self.sums.append(op)
         result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)
         op.node = get_gradient_edge(result)
@@ -356,16 +343,5 @@ class Engine(TorchFunctionMode):
             op.edge = op.node = None
         for step in self._locals:
             step.forget()
-        for store in (self.sums, self._kept, self._cuts, self._locals, self.sources):
+        for store in (self.sums, self.kept, self._cuts, self._locals, self.sources):
             store.clear()
-
-
-@cache
-def _open(func: types.FunctionType) -> Callable[..., Any]:
-    """Return a Python function of torch whose own check for overrides is blind, so that its body is seen."""
-    blind = {name: lambda *_: False for name in func.__globals__ if name.startswith("has_torch_function")}
-    opened = types.FunctionType(
-        func.__code__, {**func.__globals__, **blind}, func.__name__, func.__defaults__, func.__closure__
-    )
-    opened.__kwdefaults__ = func.__kwdefaults__
-    return opened

@@ -32,8 +32,8 @@ class Step:
     def __init__(self, engine: Engine, name: str, inputs: Sequence[Tensor], out: Tensor) -> None:
         self.engine, self.name, self.path = engine, name, engine.path
         self.number = engine.next_step()
-        self.inputs: list[Tensor] = [engine.keep(self.inputs_holder(i), x) for i, x in enumerate(inputs)]
-        self.out = engine.keep(self.set_out, out)
+        self.inputs: list[Tensor] = [engine.kept.keep(self.inputs_holder(i), x) for i, x in enumerate(inputs)]
+        self.out = engine.kept.keep(self.set_out, out)
 
     def inputs_holder(self, index: int) -> Callable[[Tensor], None]:
         """Return a setter of one input, by which the engine swaps in a copy before the input is overwritten."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
-
-if TYPE_CHECKING:
-    from signalrp.propagation.rules import Rule
 
 
 class Row(NamedTuple):
@@ -29,6 +26,8 @@ class WeightedSum:
 
     Attributes
     ----------
+    rule : Rule, optional
+        Set by the composite once the forward pass is over.
     kind : str
         ``"linear"`` (dense sums of any form) or ``"convolution"``.
     path : str
@@ -67,7 +66,7 @@ class WeightedSum:
         self.rectifiers = 0
         self.from_input = 1
         self.from_output = 0
-        self.rule: Rule | None = None
+        self.rule: Any = None
         self.merged: WeightedSum | None = None
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:

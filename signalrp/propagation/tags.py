@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -169,3 +170,14 @@ class Call:
 
     def _with(self, change: Callable[[Tensor], Any]) -> Any:
         return self.func(*with_tensors(self.args, change), **with_tensors(self.kwargs, change))
+
+
+@cache
+def opened(func: types.FunctionType) -> Callable[..., Any]:
+    """Return a Python function of torch whose own check for overrides is blind, so that its body is seen."""
+    blind = {name: lambda *_: False for name in func.__globals__ if name.startswith("has_torch_function")}
+    blinded = types.FunctionType(
+        func.__code__, {**func.__globals__, **blind}, func.__name__, func.__defaults__, func.__closure__
+    )
+    blinded.__kwdefaults__ = func.__kwdefaults__
+    return blinded

@@ -1,0 +1,46 @@
+"""What the study asks and what it finds: the records that its rooms hand one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+
+@dataclass
+class Task:
+    """What is to be told apart.
+
+    Attributes
+    ----------
+    signal : xarray.DataArray
+        (trial, channel, time) with the trial coordinates ``label`` and ``subject``.
+    classes : list of str
+        Names of the classes.
+    question : str
+        The question in words.
+    group : str or None
+        Coordinate that is kept together in cross-validation; None where the subject is the class.
+    """
+
+    signal: xr.DataArray
+    classes: list[str]
+    question: str
+    group: str | None = "subject"
+
+
+@dataclass
+class Findings:
+    """What the study found for one model.
+
+    Attributes
+    ----------
+    explanation : xarray.Dataset
+        Of every held-out trial.
+    samples, phases : xarray.Dataset
+        Manipulation curves over samples and, on a time axis in % stance, over phases of stance.
+    """
+
+    explanation: xr.Dataset
+    samples: xr.Dataset
+    phases: xr.Dataset | None
