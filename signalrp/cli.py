@@ -155,7 +155,8 @@ def study_gait(
       speedgrf             ground reaction forces of ten people, fetched (8.5 MB): who is walking?
       clinical-grf=PATH    the clinical set in the folder PATH: healthy or injured?
       PATH                 your own trials, a tidy CSV file: one row per instant, with the columns trial,
-                           subject, channel, time, value and, unless the person is the class, label
+                           subject, channel, time, value and, unless the person is the class, label; a column
+                           time_unit with "% stance" in it brings the figures over stance
 
     \b
     Models: linear, svm, mlp, cnn-a, cnn-c3, cnn1d-c8. Without --model all but the last.

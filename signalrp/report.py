@@ -46,7 +46,8 @@ class Report:
 
     def table(self, frame: pd.DataFrame, decimals: int = 3) -> None:
         """Add a table, numbers rounded."""
-        self._parts.append(frame.to_html(index=False, border=0, escape=True, float_format=f"{{:.{decimals}f}}".format))
+        number = f"{{:.{decimals}f}}".format
+        self._parts.append(frame.to_html(index=False, border=0, escape=True, na_rep="–", float_format=number))
 
     def figure(self, figure: Figure, caption: str, dpi: int = 110) -> None:
         """Add a figure as a PNG within the page; the figure is closed."""

@@ -39,8 +39,12 @@ class Findings:
         Of every held-out trial.
     samples, phases : xarray.Dataset
         Manipulation curves over samples and, on a time axis in % stance, over phases of stance.
+    same_output : dict
+        Person -> mean cosine similarity between the relevance of the person's recognised trials and that of other
+        people's trials when the same output, the person's, is explained. Empty unless people are the classes.
     """
 
     explanation: xr.Dataset
     samples: xr.Dataset
     phases: xr.Dataset | None
+    same_output: dict[str, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import signalrp
-from signalrp.plotting import plot_mean, plot_perturbation
+from signalrp.plotting import plot_mean, plot_perturbation, relevance_norm
 from signalrp.report import Report
 from signalrp.validation import abpc, aopc, bootstrap_interval, paired_difference, similarity, summary
 
@@ -75,6 +75,9 @@ def stability_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
             continue
         table = similarity(data)
         rows += [(name, what, *table.loc[what, ["estimate", "low", "high"]]) for what in table.index]
+        control = [value for value in found.same_output.values() if np.isfinite(value)]
+        if control:
+            rows.append((name, "between, same output", *bootstrap_interval(control)))
     return pd.DataFrame(rows, columns=["model", "pairs", "cosine similarity", "low", "high"])
 
 
@@ -175,6 +178,12 @@ def _report(
         "Cosine similarity of the relevance of two trials: of the same person, of two persons, and the difference. "
         "Intervals resample people. Only trials that were recognised."
     )
+    if task.group is None:
+        report.text(
+            "Trials of one person are alike for one reason already: the same output of the model is explained. The "
+            "rows 'between, same output' say how alike a person's trials and other people's are when both are explained for "
+            "that person's output; what 'within' has over that is the person's."
+        )
     report.table(tables["stability"])
     report.heading("How to repeat this")
     report.text(
@@ -204,10 +213,8 @@ def _write_signatures(
     channels = [str(c) for c in task.signal["channel"].values]
     if task.group is not None:
         for channel in channels:
-            figure, axes = plt.subplots(2, sharex=True, height_ratios=(2, 1), layout="constrained", figsize=(8, 4))
-            plot_mean(_recognised(explanations[best]), channel=channel, axes=axes)
-            mark_phases(axes[0])
-            add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}")
+            figure = _means_by_class(_recognised(explanations[best]), task.classes, channel)
+            add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}, mean and relevance of each class")
         return
     for number, person in enumerate(map(str, people)):
         if number == 3:
@@ -225,6 +232,32 @@ def _write_signatures(
         figure, ax = plt.subplots(layout="constrained", figsize=(9, 0.34 * len(people) + 1.6))
         plot_people(explanations[best], channel, ax)
         add(figure, f"people_{_file_name(channel)}", f"{best}: mean relevance of every person, {channel}")
+
+
+def _means_by_class(explanation: xr.Dataset, classes: Sequence[str], channel: str) -> Figure:
+    """Draw mean signal and mean relevance for every class that was recognised at all, side by side."""
+    trials = {name: np.flatnonzero(explanation["label"].values == i) for i, name in enumerate(classes)}
+    trials = {name: chosen for name, chosen in trials.items() if len(chosen)}
+    figure, axes = plt.subplots(
+        2,
+        len(trials),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        height_ratios=(2, 1),
+        layout="constrained",
+        figsize=(1.5 + 4.6 * len(trials), 4.2),
+    )
+    parts = {name: explanation.isel(trial=chosen) for name, chosen in trials.items()}
+    norm = relevance_norm(*(part["relevance"].sel(channel=channel).mean("trial") for part in parts.values()))
+    for column, (name, part) in zip(axes.T, parts.items(), strict=True):
+        plot_mean(part, channel=channel, axes=column, norm=norm)
+        mark_phases(column[0])
+        column[0].set_title(f"{name}, {part.sizes['trial']} trials", pad=20, fontsize="medium")
+        if column[0] is not axes[0, 0]:
+            column[0].set_ylabel("")
+            column[1].set_ylabel("")
+    return figure
 
 
 def _instants(explanation: xr.Dataset, person: str, channel: str, model: str) -> str:

@@ -154,6 +154,9 @@ def load_task(data: str) -> Task:
     subject = signal["subject"].values.astype(str)
     names = signal["label"].values.astype(str) if "label" in signal.coords else subject
     classes, label = np.unique(names, return_inverse=True)
+    if len(classes) < 2:
+        what = "class" if "label" in signal.coords else "person"
+        raise ValueError(f"{data} has one {what} only, {classes[0]!r}; there is nothing to tell apart.")
     signal = signal.assign_coords(label=("trial", label.astype(np.int64)), subject=("trial", subject))
     identity = len(classes) == len(np.unique(subject)) == len(set(zip(names, subject, strict=True)))
     question = "Who is walking?" if identity else "Which class is it?"
@@ -170,13 +173,16 @@ def study_model(
     say: Say = print,
 ) -> Findings:
     """Train, explain and validate one model on every fold, always on the trials it has not seen."""
-    explanations, samples, phases = [], [], []
+    explanations, samples, phases, same = [], [], [], []
     by_phase = task.signal["time"].attrs.get("units") == "% stance"
     for fold, (train, test) in enumerate(splits):
         scaler = Scaler("z-score").fit(task.signal[train])
+        scaled = scaler.transform(task.signal[test])
         model = train_model(name, scaler.transform(task.signal[train]), len(task.classes), seed + fold)
         held_out = task.signal[test]
-        explanation = explain(model, scaler.transform(held_out), composite=composite, classes=task.classes)
+        explanation = explain(model, scaled, composite=composite, classes=task.classes)
+        if task.group is None:
+            same.append(same_output(model, scaled, explanation, composite))
         # Relevance belongs to the scaled input; the signal is shown as it was measured.
         explanation["signal"] = held_out.variable
         explanation = explanation.assign_coords(
@@ -201,8 +207,30 @@ def study_model(
     return Findings(
         joined.isel(trial=order),
         xr.concat(samples, "trial").isel(trial=order),
-        xr.concat(phases, "trial").isel(trial=order) if phases else None,
+        xr.concat(phases, "trial").isel(trial=order).assign_attrs(removed="phases of stance") if phases else None,
+        dict(zip(task.classes, map(float, np.nanmean(same, axis=0)), strict=True)) if same else {},
     )
+
+
+def same_output(model: nn.Module, scaled: xr.DataArray, explanation: xr.Dataset, composite: str) -> list[float]:
+    """Compare recognised trials of each person with other people's, all explained for that person's output.
+
+    Two trials of a person are alike in relevance for one reason already: the same output is explained. This is what
+    that alone amounts to.
+
+    Returns
+    -------
+    list of float
+        Mean cosine similarity for each class, NaN where no trial was recognised.
+    """
+    label, right = explanation["label"].values, explanation["target"].values == explanation["label"].values
+    values = []
+    for person in range(explanation.sizes["class"]):
+        maps = explain(model, scaled, person, composite)["relevance"].values.reshape(len(label), -1)
+        maps = maps / np.maximum(np.linalg.norm(maps, axis=1, keepdims=True), np.finfo(maps.dtype).tiny)
+        own, others = maps[(label == person) & right], maps[label != person]
+        values.append(float(own.mean(0) @ others.mean(0)) if len(own) and len(others) else float("nan"))
+    return values
 
 
 def train_model(name: str, signal: xr.DataArray, classes: int, seed: int) -> nn.Module:

@@ -198,13 +198,13 @@ def tidy_csv(path: str | os.PathLike[str], units: str = "", time_units: str = SE
     Parameters
     ----------
     path : path
-        The file. A column "unit", if there is one, gives the unit of each channel. Every other column is a
-        property of the trial and becomes a coordinate along trial (such as subject or speed); a column
-        "label" must hold ints.
+        The file. A column "unit", if there is one, gives the unit of each channel, and a column "time_unit" the
+        unit of all times. Every other column is a property of the trial and becomes a coordinate along trial
+        (such as subject or speed); a column "label" must hold ints.
     units : str
         Unit of all values when there is no column "unit".
     time_units : str
-        "s" or "% stance".
+        "s" or "% stance", when there is no column "time_unit".
 
     Returns
     -------
@@ -216,8 +216,8 @@ def tidy_csv(path: str | os.PathLike[str], units: str = "", time_units: str = SE
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing, a sample is missing or occurs twice, values are no numbers, or a property
-        changes within a trial.
+        If a column is missing, a sample is missing or occurs twice, values are no numbers, a property
+        changes within a trial, or the unit of time changes.
     """
     file = Path(path)
     table = _read_csv(file)
@@ -242,19 +242,26 @@ def tidy_csv(path: str | os.PathLike[str], units: str = "", time_units: str = SE
     grid = table.sort_values("time").set_index(["trial", "channel", "time"])["value"]
     index = pd.MultiIndex.from_product([trials, channels, times])
     values = grid.reindex(index).to_numpy(dtype=float).reshape(len(trials), len(channels), len(times))
-    properties = [name for name in table if name not in ("trial", "channel", "time", "value", "unit")]
+    properties = [name for name in table if name not in ("trial", "channel", "time", "value", "unit", "time_unit")]
     unit_of = _constant(table, "channel", "unit", file) if "unit" in table else pd.Series(units, index=channels)
     return labelled(
         values,
         [str(name) for name in channels],
         times,
-        time_units,
+        _time_units(table, file) if "time_unit" in table else time_units,
         [str(unit_of[name]) for name in channels],
         {"trial": trials.astype(str)}
         | {str(name): _column(_constant(table, "trial", name, file).loc[trials]) for name in properties},
         name=file.stem,
         source=file.name,
     )
+
+
+def _time_units(table: pd.DataFrame, file: Path) -> str:
+    units = table["time_unit"].unique()
+    if len(units) != 1:
+        raise ValueError(f"{file} gives times in {', '.join(map(str, units))}; expected one unit, s or % stance.")
+    return str(units[0])
 
 
 def _constant(table: pd.DataFrame, within: str, name: str, file: Path) -> pd.Series[Any]:
