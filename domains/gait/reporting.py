@@ -134,7 +134,9 @@ def write(
     for name, found in findings.items():
         found.explanation.to_netcdf(folder / f"explanation_{name}.nc")
     (folder / "figures").mkdir()
-    _report(folder, task, findings, tables, composite, fill, count, seed)
+    # A dollar in a name is no formula.
+    with plt.rc_context({"text.parse_math": False}):
+        _report(folder, task, findings, tables, composite, fill, count, seed)
 
 
 def _report(
@@ -162,7 +164,12 @@ def _report(
     report.table(tables["accuracy"])
 
     def add(figure: Figure, name: str, caption: str) -> None:
-        figure.savefig(folder / "figures" / f"{name}.png", dpi=130)
+        file, number = folder / "figures" / f"{name}.png", 1
+        # Names that differ only in what no file name takes must not share a file.
+        while file.exists():
+            number += 1
+            file = file.with_name(f"{name}-{number}.png")
+        figure.savefig(file, dpi=130)
         report.figure(figure, caption)
 
     explanations = {name: found.explanation for name, found in findings.items()}
@@ -181,8 +188,8 @@ def _report(
     if task.group is None:
         report.text(
             "Trials of one person are alike for one reason already: the same output of the model is explained. The "
-            "rows 'between, same output' say how alike a person's trials and other people's are when both are explained for "
-            "that person's output; what 'within' has over that is the person's."
+            "rows 'between, same output' say how alike a person's trials and other people's are when both are explained "
+            "for that person's output; what 'within' has over that is the person's."
         )
     report.table(tables["stability"])
     report.heading("How to repeat this")

@@ -350,6 +350,14 @@ def test_hostile_names_stay_names(tmp_path):
     assert len(list((folder / "figures").glob("signature_*"))) == 4 * 2
 
 
+def test_names_that_look_like_formulas_or_each_other_keep_their_figures(tmp_path):
+    frame = table()
+    frame["subject"] = frame["subject"].replace({"P0": r"a$\foo$", "P1": "a b", "P2": "a/b"})
+    folder = study.run(save(frame, tmp_path), ("linear",), tmp_path / "out", count=2, say=quiet).parent
+    names = {p.name for p in (folder / "figures").glob("signature_*")}
+    assert names == {"signature_a_foo_.png", "signature_a_b.png", "signature_a_b-2.png", "signature_P3.png"}
+
+
 def test_relevance_speaks_of_the_scaled_signal(tmp_path):
     """A linear machine's relevance is weight times scaled input, to which the bias is what is missing."""
     task = study.load_task(save(table(), tmp_path))
