@@ -188,8 +188,8 @@ def _report(
     if task.group is None:
         report.text(
             "Trials of one person are alike for one reason already: the same output of the model is explained. The "
-            "rows 'between, same output' say how alike a person's trials and other people's are when both are explained "
-            "for that person's output; what 'within' has over that is the person's."
+            "rows 'between, same output' say how alike a person's trials and other people's are when both are "
+            "explained for that person's output; what 'within' has over that is the person's."
         )
     report.table(tables["stability"])
     report.heading("How to repeat this")

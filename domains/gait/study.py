@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from torch import nn
@@ -208,7 +209,7 @@ def study_model(
         joined.isel(trial=order),
         xr.concat(samples, "trial").isel(trial=order),
         xr.concat(phases, "trial").isel(trial=order).assign_attrs(removed="phases of stance") if phases else None,
-        dict(zip(task.classes, map(float, np.nanmean(same, axis=0)), strict=True)) if same else {},
+        pd.DataFrame(same, columns=task.classes).mean().to_dict() if same else {},
     )
 
 

@@ -181,7 +181,7 @@ class Engine(TorchFunctionMode):
         if is_python and (handler is None or "inplace" in call.func.__code__.co_varnames):
             with self:
                 return opened(call.func)(*call.args, **call.kwargs)
-        self._note_readers(call.tags, rectifier=call.name == "relu")
+        self._note_readers(call.tracked, rectifier=call.name == "relu")
         if handler is not None:
             return handler(self, call, *call.args, **call.kwargs)
         if self.unknown == "gradient":
@@ -191,23 +191,30 @@ class Engine(TorchFunctionMode):
             self.unsupported(call)
         return self._mark_cut(out)
 
-    @staticmethod
-    def _note_readers(tags: Iterable[Tag], rectifier: bool = False) -> None:
-        for tag in tags:
-            if tag.sum is not None:
+    def _note_readers(self, tensors: Iterable[Tensor], rectifier: bool = False) -> None:
+        for tensor in tensors:
+            tag = tag_of(tensor, self)
+            if tag is not None and tag.sum is not None:
                 tag.sum.readers += 1
                 tag.sum.rectifiers += rectifier
+                if tag.sum.readers > 1:
+                    self.substitute(tag.sum, tensor)
+
+    def substitute(self, op: WeightedSum, out: Tensor) -> None:
+        """Keep another tensor in the place of a sum's output, where it serves as well and is alive anyway."""
+        self.kept.drop(op.out)
+        op.out = self.kept.keep(lambda v: setattr(op, "out", v), out, is_sum=True)
 
     def _overwrite(self, call: Call) -> Any:
         """Run a function that overwrites its first argument."""
         target, twin = call.args[0], IN_PLACE[call.name]
         if twin in LINEAR_IN_PLACE and not self.careful:
-            self._note_readers(call.tags, rectifier=twin == "relu")
+            self._note_readers(call.tracked, rectifier=twin == "relu")
             # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
             self.kept.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
             out = call.native()
         elif not twin:
-            self._note_readers(call.tags)
+            self._note_readers(call.tracked)
             self.kept.release(target)
             out = HANDLERS[call.name](self, call, *call.args, **call.kwargs)
         else:
@@ -304,7 +311,7 @@ class Engine(TorchFunctionMode):
     def assign_rules(self, output: Tensor) -> None:
         """Give every weighted sum its rule, now that its distance from the output is known."""
         tag = tag_of(output, self)
-        self._note_readers([tag] if tag else [])
+        self._note_readers([output])
         reached = {id(p): p for p in (tag.parents if tag else ())}
         for op in reached.values():
             op.from_output = 1

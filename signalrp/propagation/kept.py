@@ -25,6 +25,13 @@ class Kept:
             if not (spare_sums and is_sum):
                 put(alias.clone())
 
+    def drop(self, alias: Tensor) -> None:
+        """Let go of one tensor that was kept."""
+        key = alias.untyped_storage().data_ptr()
+        left = [entry for entry in self._by_storage.pop(key, ()) if entry[1] is not alias]
+        if left:
+            self._by_storage[key] = left
+
     def clear(self) -> None:
         """Let go of everything."""
         self._by_storage.clear()

@@ -134,7 +134,8 @@ class Epsilon(_BiasRule):
             return None
         if self.epsilon:
             # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon), which is exact at z = 0 as well.
-            c = torch.addcdiv(c, c, op.out.abs().add_(self.epsilon), value=-self.epsilon)
+            size = op.out.abs().add_(self.epsilon)
+            c = torch.addcdiv(c, c, size, value=-self.epsilon, out=size)
         return op.pull(c, op.weight)
 
 
@@ -186,7 +187,8 @@ class Gamma(_BiasRule):
             # Where the sum is negative nothing arrives: one product for the denominator and one back suffice.
             weight = weight + self.gamma * weight.clamp(min=0)
             bias = None if op.bias is None else op.bias + self.gamma * op.bias.clamp(min=0)
-            return op.pull((c * op.out).div_(op.forward(op.x, weight, _plus(bias, self.epsilon)).abs_()), weight)
+            stable = op.forward(op.x, weight, _plus(bias, self.epsilon)).clamp_(min=self.epsilon)
+            return op.pull((c * op.out).div_(stable), weight)
         # (x w)^+ = (x w + |x||w|) / 2: two products back where the four parts would need four. Sums and magnitudes
         # agree in sign in the denominator, so that nothing cancels there.
         magnitude = half * weight.abs()

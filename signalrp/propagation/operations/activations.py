@@ -13,7 +13,7 @@ from torch import Tensor
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.nodes import Pointwise
 from signalrp.propagation.registry import handles, overwrites
-from signalrp.propagation.tags import Call, Tag, mark, tensors_in
+from signalrp.propagation.tags import Call, Tag, mark, tag_of, tensors_in
 
 # f(x) - f(0) without cancellation near 0, for functions that do not vanish there.
 CENTRED: dict[str, Callable[[Tensor], Tensor]] = {
@@ -26,7 +26,17 @@ CENTRED: dict[str, Callable[[Tensor], Tensor]] = {
 GATES = ("sigmoid", "hardsigmoid")
 
 
-@handles("relu", "leaky_relu", "prelu", "abs", "absolute", "neg", "negative", "__neg__", "deg2rad", "rad2deg")
+@handles("relu")
+def rectify(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Hands on everything where it is open. Where it is shut nothing arrives at the sum before it."""
+    out = engine.local(call)
+    tag = tag_of(call.tracked[0], engine)
+    if not engine.careful and tag is not None and tag.sum is not None and tag.sum.is_rectified:
+        engine.substitute(tag.sum, out)
+    return out
+
+
+@handles("leaky_relu", "prelu", "abs", "absolute", "neg", "negative", "__neg__", "deg2rad", "rad2deg")
 def homogeneous(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Positively homogeneous of degree one: the derivative is the quotient ``f(x)/x``."""
     return engine.local(call)

@@ -91,6 +91,9 @@ def batch_norm(
         merged = tag.sum.merged_after(scale, shift, out)
         if merged is not None:
             tag.sum.merged = merged
+            if not engine.careful and tag.sum.readers == 1:
+                # Nobody else has read the sum itself; a later reader brings it back.
+                engine.substitute(tag.sum, input.new_empty(0))
             return engine.weighted_sum(call, tag.link.x, merged, out)
     shape = (-1,) + (1,) * (input.dim() - 2)
     step = Scaled(engine, call.name, input, out, scale.reshape(shape), shift.reshape(shape))
