@@ -31,7 +31,7 @@ class Attribution:
     relevance : tensor, or tuple, list or dict of tensors
         In the structure of the inputs; None in the place of inputs without gradient (integers, booleans).
     output : torch.Tensor
-        What the model returned for the explained scalar, usually (batch, classes).
+        What the model returned, usually (batch, classes); of several tensors the one called logits, or the first.
     target : torch.Tensor or None
         The classes explained, (batch,); None where a callable or a single output was explained.
     explained : torch.Tensor
@@ -143,6 +143,7 @@ class _Run:
                 returned = model(tracked)
             samples = next(tensors_in(inputs)).shape[:1]
             self.output, self.scalar, self.seed, self.target = _explained(returned, target, samples)
+            self.shown = _main_output(returned) if callable(target) and _has_output(returned) else self.output
         if not self.output.requires_grad or tag_of(self.output, engine) is None:
             raise ValueError(
                 "the explained output does not depend on the inputs by a differentiable way; does the model "
@@ -178,7 +179,7 @@ class _Run:
             capture.take(parts)
         result = Attribution(
             relevance,
-            self.output.detach(),
+            self.shown.detach(),
             self.target,
             self.scalar.detach(),
             {path: _layer(calls) for path, calls in self.captured.items()},
@@ -311,6 +312,11 @@ def _explained(returned: Any, target: Target, samples: torch.Size) -> tuple[Tens
         raise ValueError(f"target {wrong} is out of range; the model has classes 0 to {classes - 1}.")
     seed = torch.zeros_like(output).scatter_(1, chosen[:, None], 1)
     return output, output.detach().gather(1, chosen[:, None])[:, 0], seed, chosen.clone()
+
+
+def _has_output(returned: Any) -> bool:
+    values = tuple(returned.values()) if isinstance(returned, Mapping) else returned
+    return any(tensor.is_floating_point() for tensor in tensors_in(values))
 
 
 def _main_output(returned: Any) -> Tensor:

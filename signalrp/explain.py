@@ -23,7 +23,7 @@ _VARIABLES = {"signal", "relevance", "output", "target", "explained", "absorbed"
 
 def explain(
     model: nn.Module,
-    signal: xr.DataArray | np.ndarray,
+    signal: xr.DataArray | np.ndarray | Tensor,
     target: Target = None,
     composite: str | Composite | Rule = "epsilon-plus",
     *,
@@ -42,7 +42,7 @@ def explain(
     ----------
     model : torch.nn.Module
         Takes a tensor in the signal's dimensions, in the type of its parameters, and returns (trial, class).
-    signal : xarray.DataArray or numpy.ndarray
+    signal : xarray.DataArray, numpy.ndarray or torch.Tensor
         ``(trial, channel, time)``, or any dimensions of which ``trial`` is the first. Coordinates and ``units`` are
         carried over. The coordinate ``label`` along trial, if there is one, holds the true classes as integers.
     target : int, sequence of int, callable, optional
@@ -114,7 +114,7 @@ def explain(
 
 
 def labelled(
-    signal: xr.DataArray | np.ndarray,
+    signal: xr.DataArray | np.ndarray | Tensor,
     channels: Sequence[str] | None = None,
     time: Sequence[float] | np.ndarray | None = None,
 ) -> xr.DataArray:
@@ -134,7 +134,7 @@ def labelled(
                 "rename or transpose it, or add it with expand_dims('trial')."
             )
         return signal
-    array = np.asarray(signal)
+    array = signal.detach().cpu().numpy() if isinstance(signal, Tensor) else np.asarray(signal)
     if array.ndim != 3:
         raise ValueError(f"a plain array must be (trial, channel, time), found shape {array.shape}.")
     coords: dict[str, Any] = {"trial": np.arange(array.shape[0])}

@@ -370,3 +370,10 @@ def test_complex_signals_in_between(x: Tensor) -> None:
     found = signalrp.attribute(model, x, 1, "epsilon", audit=True)
     assert not found.relevance.is_complex()
     torch.testing.assert_close(found.relevance.sum((1, 2)) + found.absorbed, found.explained)
+
+
+def test_a_callable_target_leaves_the_output_the_models(model: nn.Module, x: Tensor) -> None:
+    result = signalrp.attribute(model, x, lambda out: out[:, 0] - out[:, 1])
+    assert torch.equal(result.output, model(x))
+    torch.testing.assert_close(result.explained, result.output[:, 0] - result.output[:, 1])
+    assert result.target is None

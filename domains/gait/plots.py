@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,8 +14,16 @@ from matplotlib.figure import Figure
 from scipy.signal import find_peaks
 
 from signalrp._plot_data import axis_label, one_channel
-from signalrp.plotting import RELEVANCE_COLOURS, add_colorbar, plot_relevance_lines, relevance_norm
+from signalrp.plotting import (
+    RELEVANCE_COLOURS,
+    add_colorbar,
+    plot_mean,
+    plot_perturbation,
+    plot_relevance_lines,
+    relevance_norm,
+)
 
+from .labelled import STANCE
 from .segments import PHASES
 
 
@@ -156,3 +164,49 @@ def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None
     ax.set(xlim=(time[0], time[-1]), xlabel=axis_label(explanation["time"]), ylabel="person")
     ax.figure.colorbar(mesh, ax=ax, label="mean relevance / largest of the row")
     return ax
+
+
+def plot_classes(explanation: xr.Dataset, classes: Sequence[str], channel: str) -> Figure:
+    """Draw mean signal and mean relevance for every class that was recognised at all, side by side, six at most."""
+    trials = {name: np.flatnonzero(explanation["label"].values == i) for i, name in enumerate(classes)}
+    trials = dict([(name, chosen) for name, chosen in trials.items() if len(chosen)][:6])
+    figure, axes = plt.subplots(
+        2,
+        len(trials),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        height_ratios=(2, 1),
+        layout="constrained",
+        figsize=(1.5 + 4.6 * len(trials), 4.2),
+    )
+    parts = {name: explanation.isel(trial=chosen) for name, chosen in trials.items()}
+    norm = relevance_norm(*(part["relevance"].sel(channel=channel).mean("trial") for part in parts.values()))
+    for column, (name, part) in zip(axes.T, parts.items(), strict=True):
+        plot_mean(part, channel=channel, axes=column, norm=norm)
+        if part["time"].attrs.get("units") == STANCE:
+            mark_phases(column[0])
+        column[0].set_title(f"{name}, {part.sizes['trial']} trials", pad=20, fontsize="medium")
+        if column[0] is not axes[0, 0]:
+            column[0].set_ylabel("")
+            column[1].set_ylabel("")
+    return figure
+
+
+def plot_curves(curves: Mapping[str, xr.Dataset]) -> Figure:
+    """Draw a panel of manipulation curves for each model, with axis labels and a legend for all."""
+    figure, axes = plt.subplots(
+        1, len(curves), sharey=True, squeeze=False, layout="constrained", figsize=(2.2 * len(curves) + 2.4, 3.4)
+    )
+    for ax, (name, data) in zip(axes[0], curves.items(), strict=True):
+        plot_perturbation(data, ax)
+        ax.set_title(name, fontsize="medium")
+        label = ax.get_xlabel()
+        ax.set_xlabel("")
+        legend = ax.get_legend()
+        if ax is not axes[0, 0]:
+            ax.set_ylabel("")
+        if legend is not None and ax is not axes[0, -1]:
+            legend.remove()
+    figure.supxlabel(label, fontsize="medium")
+    return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,94 +13,19 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import signalrp
-from signalrp.plotting import plot_mean, plot_perturbation, relevance_norm
 from signalrp.report import Report
-from signalrp.validation import abpc, aopc, bootstrap_interval, paired_difference, similarity, summary
+from signalrp.validation import summary
 
 from .findings import Findings, Task
-from .plots import mark_phases, plot_people, plot_signature, relevant_instants
-from .segments import PHASES
-
-ORDERS = ("relevance", "amplitude", "random")
-
-
-def accuracy_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Accuracy of each model with its interval (bootstrap over people), and that of always saying the same."""
-    rows = []
-    for name, found in findings.items():
-        data = found.explanation
-        correct = (data["target"].values == data["label"].values).astype(float)
-        interval = bootstrap_interval(correct, data["subject"].values)
-        chance = np.bincount(data["label"].values).max() / data.sizes["trial"]
-        rows.append((name, interval.estimate, interval.low, interval.high, chance, data.sizes["trial"]))
-    return pd.DataFrame(rows, columns=["model", "accuracy", "low", "high", "chance", "trials"])
-
-
-def curve_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Accuracy along every manipulation curve, tidy."""
-    return pd.concat([summary(found.samples).assign(model=name) for name, found in findings.items()], ignore_index=True)
-
-
-def faithfulness_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """AOPC and ABPC of each order, and what relevance has over the others, tested by person."""
-    rows = []
-    for name, found in findings.items():
-        area = aopc(found.samples).sel(direction="morf")
-        between = abpc(found.samples)
-        clusters = found.explanation["subject"].values
-        for order in ORDERS:
-            interval = bootstrap_interval(area.sel(order=order).values, clusters)
-            low, high, p = np.nan, np.nan, np.nan
-            gain = np.nan
-            if order != "relevance":
-                difference = paired_difference(area.sel(order="relevance"), area.sel(order=order), clusters)
-                gain, low, high, p = difference.estimate, difference.low, difference.high, difference.p
-            rows.append((name, order, interval.estimate, float(between.sel(order=order).mean()), gain, low, high, p))
-    columns = ["model", "order", "AOPC", "ABPC", "relevance - order", "low", "high", "p"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def stability_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Cosine similarity of relevance within a person and between persons, for trials that were recognised.
-
-    Empty where fewer than three people were recognised, or none twice.
-    """
-    rows = []
-    for name, found in findings.items():
-        data = _recognised(found.explanation)
-        data = data.isel(trial=np.flatnonzero(np.abs(data["relevance"]).max(("channel", "time"))))
-        trials = np.unique(data["subject"].values, return_counts=True)[1]
-        if len(trials) < 3 or trials.max() < 2:
-            rows += [(name, pairs, np.nan, np.nan, np.nan) for pairs in ("within", "between", "difference")]
-            continue
-        table = similarity(data)
-        rows += [(name, what, *table.loc[what, ["estimate", "low", "high"]]) for what in table.index]
-        control = [value for value in found.same_output.values() if np.isfinite(value)]
-        if control:
-            rows.append((name, "between, same output", *bootstrap_interval(control)))
-    return pd.DataFrame(rows, columns=["model", "pairs", "cosine similarity", "low", "high"])
-
-
-def phase_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """Share of the positive relevance in each phase of stance, beside the phase's share of time.
-
-    Empty where fewer than two people were recognised.
-    """
-    rows = []
-    for name, found in findings.items():
-        data = _recognised(found.explanation)
-        positive = data["relevance"].clip(min=0).sum("channel")
-        positive = positive.isel(trial=np.flatnonzero(positive.sum("time")))
-        subjects = positive["subject"].values
-        share = positive / positive.sum("time")
-        time = data["time"].values
-        for phase, (start, end) in PHASES.items():
-            inside = (time >= start) & ((time < end) | ((end == 100) & (time <= end)))
-            values = share.isel(time=np.flatnonzero(inside)).sum("time").values
-            several = len(np.unique(subjects)) > 1
-            interval = bootstrap_interval(values, subjects) if several else (np.nan, np.nan, np.nan)
-            rows.append((name, phase, *interval, inside.mean()))
-    return pd.DataFrame(rows, columns=["model", "phase", "share of relevance", "low", "high", "share of time"])
+from .plots import plot_classes, plot_curves, plot_people, plot_signature, relevant_instants
+from .results import (
+    accuracy_table,
+    curve_table,
+    faithfulness_table,
+    phase_table,
+    recognised,
+    stability_table,
+)
 
 
 def write(
@@ -174,8 +99,11 @@ def _report(
 
     explanations = {name: found.explanation for name, found in findings.items()}
     by_phase = "phases" in tables
-    if by_phase:
+    if by_phase and task.group is None:
         _write_signatures(report, task, explanations, people, add)
+    else:
+        _write_classes(report, task, explanations, add)
+    if by_phase:
         report.heading("When in stance?")
         report.table(tables["phases"])
         _write_phase_removal(report, findings, add)
@@ -207,22 +135,17 @@ def _write_signatures(
     people: np.ndarray,
     add: Callable[[Figure, str, str], None],
 ) -> None:
-    report.heading("By what is a person recognised?" if task.group is None else "By what is the class recognised?")
+    report.heading("By what is a person recognised?")
     report.text(
         "Every trial that the model got right, over stance, coloured by relevance: red speaks for the predicted class, "
         "blue against it. Triangles mark the most relevant instants of the mean."
     )
-    known = {str(person) for data in explanations.values() for person in _recognised(data)["subject"].values}
+    known = {str(person) for data in explanations.values() for person in recognised(data)["subject"].values}
     if not known:
         report.text("No model recognised a single trial.")
         return
-    best = max(explanations, key=lambda name: float((explanations[name].target == explanations[name].label).mean()))
+    best = _best(explanations)
     channels = [str(c) for c in task.signal["channel"].values]
-    if task.group is not None:
-        for channel in channels:
-            figure = _means_by_class(_recognised(explanations[best]), task.classes, channel)
-            add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}, mean and relevance of each class")
-        return
     for number, person in enumerate(map(str, people)):
         if number == 3:
             report.open_details(f"The other {len(people) - 3} people")
@@ -241,34 +164,28 @@ def _write_signatures(
         add(figure, f"people_{_file_name(channel)}", f"{best}: mean relevance of every person, {channel}")
 
 
-def _means_by_class(explanation: xr.Dataset, classes: Sequence[str], channel: str) -> Figure:
-    """Draw mean signal and mean relevance for every class that was recognised at all, side by side."""
-    trials = {name: np.flatnonzero(explanation["label"].values == i) for i, name in enumerate(classes)}
-    trials = {name: chosen for name, chosen in trials.items() if len(chosen)}
-    figure, axes = plt.subplots(
-        2,
-        len(trials),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        height_ratios=(2, 1),
-        layout="constrained",
-        figsize=(1.5 + 4.6 * len(trials), 4.2),
-    )
-    parts = {name: explanation.isel(trial=chosen) for name, chosen in trials.items()}
-    norm = relevance_norm(*(part["relevance"].sel(channel=channel).mean("trial") for part in parts.values()))
-    for column, (name, part) in zip(axes.T, parts.items(), strict=True):
-        plot_mean(part, channel=channel, axes=column, norm=norm)
-        mark_phases(column[0])
-        column[0].set_title(f"{name}, {part.sizes['trial']} trials", pad=20, fontsize="medium")
-        if column[0] is not axes[0, 0]:
-            column[0].set_ylabel("")
-            column[1].set_ylabel("")
-    return figure
+def _write_classes(
+    report: Report, task: Task, explanations: Mapping[str, xr.Dataset], add: Callable[[Figure, str, str], None]
+) -> None:
+    report.heading("By what is a class recognised?")
+    best = _best(explanations)
+    known = recognised(explanations[best])
+    if not known.sizes["trial"]:
+        report.text("No model recognised a single trial.")
+        return
+    report.text("Mean signal and mean relevance of the trials that the model got right: red speaks for the class.")
+    for channel in map(str, task.signal["channel"].values):
+        figure = plot_classes(known, task.classes, channel)
+        add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}, mean and relevance of each class")
+
+
+def _best(explanations: Mapping[str, xr.Dataset]) -> str:
+    """Return the model with the highest accuracy."""
+    return max(explanations, key=lambda name: float((explanations[name].target == explanations[name].label).mean()))
 
 
 def _instants(explanation: xr.Dataset, person: str, channel: str, model: str) -> str:
-    own = _recognised(explanation)
+    own = recognised(explanation)
     own = own.isel(trial=np.flatnonzero(own["subject"].values == person))
     if not own.sizes["trial"]:
         return f"{model} recognised no trial."
@@ -281,7 +198,7 @@ def _write_phase_removal(
 ) -> None:
     curves = {name: found.phases for name, found in findings.items() if found.phases is not None}
     add(
-        _curves_by_model(curves),
+        plot_curves(curves),
         "phase_removal",
         "Accuracy as whole phases of stance are removed.",
     )
@@ -300,7 +217,7 @@ def _write_validation(
         f"least relevant first (LeRF), and filled with: {fill}. Beside it the order by amplitude and random orders. "
         "Relevance that means something makes accuracy fall early (MoRF) and late (LeRF)."
     )
-    figure = _curves_by_model({name: found.samples for name, found in findings.items()})
+    figure = plot_curves({name: found.samples for name, found in findings.items()})
     add(figure, "removal", "Accuracy on held-out trials as samples are removed; bands are 95 % intervals over people.")
     report.text(
         "AOPC: mean fall of the predicted class' output while the most relevant goes first; ABPC: mean difference of "
@@ -309,29 +226,6 @@ def _write_validation(
     report.table(tables["faithfulness"])
 
 
-def _curves_by_model(curves: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw a panel of manipulation curves for each model, with axis labels and a legend for all."""
-    figure, axes = plt.subplots(
-        1, len(curves), sharey=True, squeeze=False, layout="constrained", figsize=(2.2 * len(curves) + 2.4, 3.4)
-    )
-    for ax, (name, data) in zip(axes[0], curves.items(), strict=True):
-        plot_perturbation(data, ax)
-        ax.set_title(name, fontsize="medium")
-        label = ax.get_xlabel()
-        ax.set_xlabel("")
-        legend = ax.get_legend()
-        if ax is not axes[0, 0]:
-            ax.set_ylabel("")
-        if legend is not None and ax is not axes[0, -1]:
-            legend.remove()
-    figure.supxlabel(label, fontsize="medium")
-    return figure
-
-
 def _file_name(name: str) -> str:
     """Return what every file system takes; names of people and channels come from the user's files."""
     return re.sub(r"[^\w.-]+", "_", name)
-
-
-def _recognised(explanation: xr.Dataset) -> xr.Dataset:
-    return explanation.isel(trial=np.flatnonzero(explanation["target"].values == explanation["label"].values))

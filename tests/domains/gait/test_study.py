@@ -303,7 +303,7 @@ def test_a_study_in_seconds_has_no_phases(tmp_path):
     frame = table().drop(columns="time_unit")
     folder = study.run(save(frame, tmp_path), ("svm",), tmp_path / "out", count=2, say=quiet).parent
     assert not (folder / "phases.csv").exists()
-    assert {p.name for p in (folder / "figures").iterdir()} == {"removal.png"}
+    assert {p.name for p in (folder / "figures").iterdir()} == {"removal.png", "mean_vertical.png"}
 
 
 @pytest.mark.parametrize("people", [2, 4])
