@@ -84,6 +84,8 @@ def _report(
         f"{kept}; scaling is fitted on the training part. All explanations are of held-out trials "
         f"and of the class that the model predicted, by the composite {composite} (signalrp {signalrp.__version__})."
     )
+    if "comment" in signal.attrs:
+        report.text(f"Note on the data: {signal.attrs['comment']}.")
     report.heading("How well do the models tell?")
     report.text("Accuracy on held-out trials; intervals are 95 % bootstrap intervals over people.")
     report.table(tables["accuracy"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import inf
 from typing import Any, Literal
 
 from torch import Tensor
@@ -106,9 +107,17 @@ class Composite:
         return replace(self, exceptions=(*self.exceptions, (place, rule)))
 
     @property
+    def relevance_depth(self) -> float:
+        """Number of weighted sums from the input below which relevance itself may flow; 0 where it never does."""
+        if self.default.carries_relevance:
+            return inf
+        depths = (place.from_input for place, rule in self.exceptions if rule.carries_relevance)
+        return max((inf if depth is None else depth for depth in depths), default=0)
+
+    @property
     def carries_relevance(self) -> bool:
         """Whether any rule makes relevance itself flow below it."""
-        return any(rule.carries_relevance for rule in (self.default, *(rule for _, rule in self.exceptions)))
+        return self.relevance_depth > 0
 
     def assign(self, sums: Sequence[WeightedSum]) -> None:
         """Set the rule of each weighted sum of one forward pass."""

@@ -57,7 +57,6 @@ class Engine(TorchFunctionMode):
     def __init__(self, composite: Composite, unknown: str = "raise", ledger: Ledger | None = None) -> None:
         super().__init__()
         self.composite, self.unknown, self.ledger = composite, unknown, ledger
-        self.careful = ledger is not None or composite.carries_relevance
         self.carries_relevance = False
         self.sums: list[WeightedSum] = []
         self._steps = 0
@@ -78,6 +77,11 @@ class Engine(TorchFunctionMode):
         """Number the steps in the order of the forward pass."""
         self._steps += 1
         return self._steps
+
+    def is_careful(self, call: Call) -> bool:
+        """Whether a call needs a step of its own: in an audit, and where relevance itself may come to flow."""
+        depth = max((op.from_input for op in call.parents), default=0)
+        return self.ledger is not None or depth < self.composite.relevance_depth
 
     def track(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return a leaf for one input of the model and a copy of it that the model may overwrite."""
@@ -208,7 +212,7 @@ class Engine(TorchFunctionMode):
     def _overwrite(self, call: Call) -> Any:
         """Run a function that overwrites its first argument."""
         target, twin = call.args[0], IN_PLACE[call.name]
-        if twin in LINEAR_IN_PLACE and not self.careful:
+        if twin in LINEAR_IN_PLACE and not self.is_careful(call):
             self._note_readers(call.tracked, rectifier=twin == "relu")
             # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
             self.kept.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
@@ -259,7 +263,7 @@ class Engine(TorchFunctionMode):
 
     def local(self, call: Call, shares: list[float] | None = None, spread: str = "equal") -> Any:
         """Run a function that its own derivative pulls back, with a step of its own where one is needed."""
-        if not self.careful:
+        if not self.is_careful(call):
             return call.native()
         step = Local(self, call.name, call.tracked, call.rebind, shares, spread)
         step.uncut = call.without_cuts()
@@ -268,7 +272,7 @@ class Engine(TorchFunctionMode):
 
     def scaled(self, call: Call, shares: list[float], spread: str = "equal") -> Any:
         """Run a function of which each input takes a part: 1/2 each for a product, 0 for a gate."""
-        if self.careful:
+        if self.is_careful(call):
             return self.local(call, shares, spread)
         parts = [share(t, s) if s else t.detach() for t, s in zip(call.tracked, shares, strict=True)]
         return call.rebind(*parts)

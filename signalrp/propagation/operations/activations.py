@@ -31,7 +31,7 @@ def rectify(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
     """Hands on everything where it is open. Where it is shut nothing arrives at the sum before it."""
     out = engine.local(call)
     tag = tag_of(call.tracked[0], engine)
-    if not engine.careful and tag is not None and tag.sum is not None and tag.sum.is_rectified:
+    if not engine.is_careful(call) and tag is not None and tag.sum is not None and tag.sum.is_rectified:
         engine.substitute(tag.sum, out)
     return out
 

@@ -91,7 +91,7 @@ def batch_norm(
         merged = tag.sum.merged_after(scale, shift, out)
         if merged is not None:
             tag.sum.merged = merged
-            if not engine.careful and tag.sum.readers == 1:
+            if not engine.is_careful(call) and tag.sum.readers == 1:
                 # Nobody else has read the sum itself; a later reader brings it back.
                 engine.substitute(tag.sum, input.new_empty(0))
             return engine.weighted_sum(call, tag.link.x, merged, out)
