@@ -55,6 +55,8 @@ $(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
 	@$(PIP) --constraint constraints.txt --editable ".[gait,dev]"
+	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here.
+	@$(PIP) --no-deps zennit==0.5.1
 	@touch $(VENV)/.gait $@
 
 # ensurepip is asked for as well, because some systems ship a Python that cannot make environments.
