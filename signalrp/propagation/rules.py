@@ -156,7 +156,8 @@ class Gamma(_BiasRule):
 
     References
     ----------
-    Montavon et al. 2019, doi:10.1007/978-3-030-28954-6_10; for signed inputs Andéol et al. 2021, arXiv:2109.05463
+    Montavon et al. 2019, doi:10.1007/978-3-030-28954-6_10; for signed inputs Andéol et al. 2021, Learning Domain
+    Invariant Representations by Joint Wasserstein Distance Minimization
     """
 
     gamma: float = 0.25
