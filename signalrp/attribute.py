@@ -16,6 +16,7 @@ from signalrp.propagation.composites import Composite
 from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.ledger import Ledger
+from signalrp.propagation.pull import real
 from signalrp.propagation.rules import Rule
 from signalrp.propagation.tags import tag_of, tensors_in, with_tensors
 
@@ -251,7 +252,7 @@ def _relevance(x: Tensor, per_unit: Tensor | None, relevance: Tensor | None) -> 
     result = torch.zeros_like(x) if per_unit is None else x * per_unit.conj()
     if relevance is not None:
         result = result + relevance
-    return result.real if result.is_complex() else result
+    return real(result)
 
 
 def _eager(model: Any) -> Any:
@@ -264,10 +265,9 @@ def _eager(model: Any) -> Any:
                 f"{f'module {path!r}' if path else 'the model'} is a ScriptModule, which hides the functions it calls; "
                 "explain the eager model it was made from (load its weights into the original class)."
             )
-    if isinstance(model, nn.Module):
-        training = [path for path, module in model.named_modules() if module.training]
-        if training:
-            place = f"module {training[0]!r}" if training[0] else "the model"
+    for path, part in parts.items():
+        if getattr(part, "training", False) and isinstance(part, nn.Module):
+            place = f"module {path!r}" if path else "the model"
             raise ValueError(f"{place} is in training mode, so that its output depends on chance; call model.eval().")
     return model
 

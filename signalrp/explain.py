@@ -92,7 +92,7 @@ def explain(
     if trials == 0:
         raise ValueError("the signal holds no trial; there is nothing to explain.")
     chosen = composite_of(composite)
-    dtype, home = _type_and_place(model)
+    dtype, home = type_and_place(model)
     if device is not None and home is not None and torch.device(device).type != home.type:
         raise ValueError(f"the model is on {home} and {device} was asked for; move it with model.to({str(device)!r}).")
     place = home or torch.device(device or "cpu")
@@ -172,7 +172,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         return dataset.assign(restored)
 
 
-def _type_and_place(model: nn.Module) -> tuple[torch.dtype, torch.device | None]:
+def type_and_place(model: object) -> tuple[torch.dtype, torch.device | None]:
+    """Return the floating-point type of a model's weights and where they are, None where it has none."""
     for tensor in (*model.parameters(), *model.buffers()) if isinstance(model, nn.Module) else ():
         if tensor.is_floating_point():
             return tensor.dtype, tensor.device

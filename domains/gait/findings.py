@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 
@@ -48,3 +49,8 @@ class Findings:
     samples: xr.Dataset
     phases: xr.Dataset | None
     same_output: dict[str, float]
+
+
+def recognised(explanation: xr.Dataset) -> xr.Dataset:
+    """Return the trials whose predicted class is the true one."""
+    return explanation.isel(trial=np.flatnonzero(explanation["target"].values == explanation["label"].values))

@@ -23,6 +23,7 @@ from signalrp.plotting import (
     relevance_norm,
 )
 
+from .findings import recognised
 from .labelled import STANCE
 from .segments import PHASES
 
@@ -126,8 +127,7 @@ def _recognised(explanation: xr.Dataset, subject: str) -> tuple[xr.Dataset, int]
     if not own.any():
         people = ", ".join(sorted(set(map(str, explanation["subject"].values))))
         raise ValueError(f"there is no subject {subject!r}; the explanation has {people}.")
-    right = explanation["target"].values == explanation["label"].values
-    return explanation.isel(trial=np.flatnonzero(own & right)), int(own.sum())
+    return recognised(explanation.isel(trial=np.flatnonzero(own))), int(own.sum())
 
 
 def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None = None) -> Axes:
@@ -141,11 +141,11 @@ def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None
     ValueError
         If no trial was recognised, or there are several channels and none is chosen.
     """
-    right = explanation["target"].values == explanation["label"].values
-    if not right.any():
+    known = recognised(explanation)
+    if not known.sizes["trial"]:
         raise ValueError("no trial was recognised; there is no relevance to show.")
-    _, relevance = one_channel(explanation, channel)
-    mean = relevance.isel(trial=np.flatnonzero(right)).groupby("subject").mean("trial")
+    _, relevance = one_channel(known, channel)
+    mean = relevance.groupby("subject").mean("trial")
     largest = np.abs(mean).max("time")
     mean = (mean / largest.where(largest > 0)).reindex(subject=np.unique(explanation["subject"].values))
     time = mean["time"].values

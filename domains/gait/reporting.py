@@ -16,14 +16,13 @@ import signalrp
 from signalrp.report import Report
 from signalrp.validation import summary
 
-from .findings import Findings, Task
+from .findings import Findings, Task, recognised
 from .plots import plot_classes, plot_curves, plot_people, plot_signature, relevant_instants
 from .results import (
     accuracy_table,
     curve_table,
     faithfulness_table,
     phase_table,
-    recognised,
     stability_table,
 )
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from signalrp.validation import abpc, aopc, bootstrap_interval, paired_difference, similarity, summary
 
-from .findings import Findings
-from .segments import PHASES
+from .findings import Findings, recognised
+from .segments import stance_phases
 
 ORDERS = ("relevance", "amplitude", "random")
 
@@ -85,16 +84,11 @@ def phase_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
         positive = positive.isel(trial=np.flatnonzero(positive.sum("time")))
         subjects = positive["subject"].values
         share = positive / positive.sum("time")
-        time = data["time"].values
-        for phase, (start, end) in PHASES.items():
-            inside = (time >= start) & ((time < end) | ((end == 100) & (time <= end)))
+        labels = stance_phases(data["signal"])
+        for number, phase in enumerate(labels.attrs["names"]):
+            inside = labels.values == number
             values = share.isel(time=np.flatnonzero(inside)).sum("time").values
             several = len(np.unique(subjects)) > 1
             interval = bootstrap_interval(values, subjects) if several else (np.nan, np.nan, np.nan)
             rows.append((name, phase, *interval, inside.mean()))
     return pd.DataFrame(rows, columns=["model", "phase", "share of relevance", "low", "high", "share of time"])
-
-
-def recognised(explanation: xr.Dataset) -> xr.Dataset:
-    """Return the trials whose predicted class is the true one."""
-    return explanation.isel(trial=np.flatnonzero(explanation["target"].values == explanation["label"].values))

@@ -27,6 +27,7 @@ from signalrp.validation.fills import FILLS
 
 from .data import clinical_grf, speedgrf
 from .findings import Findings, Task
+from .labelled import STANCE
 from .models import MODELS, from_linear_svm
 from .reporting import write
 from .segments import stance_phases
@@ -175,12 +176,12 @@ def study_model(
 ) -> Findings:
     """Train, explain and validate one model on every fold, always on the trials it has not seen."""
     explanations, samples, phases, same = [], [], [], []
-    by_phase = task.signal["time"].attrs.get("units") == "% stance"
+    pieces = stance_phases(task.signal) if task.signal["time"].attrs.get("units") == STANCE else None
     for fold, (train, test) in enumerate(splits):
         scaler = Scaler("z-score").fit(task.signal[train])
-        scaled = scaler.transform(task.signal[test])
         model = train_model(name, scaler.transform(task.signal[train]), len(task.classes), seed + fold)
         held_out = task.signal[test]
+        scaled = scaler.transform(held_out)
         explanation = explain(model, scaled, composite=composite, classes=task.classes)
         if task.group is None:
             same.append(same_output(model, scaled, explanation, composite))
@@ -194,8 +195,7 @@ def study_model(
             "fill": fill, "reference": task.signal[train], "transform": scaling(scaler), "seed": seed + fold,
         }  # fmt: skip
         samples.append(perturbation_curves(model, explanation, fractions=FRACTIONS, repeats=5, **options))
-        if by_phase:
-            pieces = stance_phases(task.signal)
+        if pieces is not None:
             phases.append(
                 perturbation_curves(model, explanation, segments=pieces, direction="morf", repeats=5, **options)
             )

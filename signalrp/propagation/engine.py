@@ -35,7 +35,7 @@ from signalrp.propagation.registry import (
     REGISTERED,
     ROUTES,
 )
-from signalrp.propagation.sums import WeightedSum
+from signalrp.propagation.sums import WeightedSum, depth
 from signalrp.propagation.tags import Call, Linked, Tag, constant, mark, opened, tag_of, tensors_in, with_tensors
 
 
@@ -80,8 +80,7 @@ class Engine(TorchFunctionMode):
 
     def is_careful(self, call: Call) -> bool:
         """Whether a call needs a step of its own: in an audit, and where relevance itself may come to flow."""
-        depth = max((op.from_input for op in call.parents), default=0)
-        return self.ledger is not None or depth < self.composite.relevance_depth
+        return self.ledger is not None or depth(call.parents) < self.composite.relevance_depth
 
     def track(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return a leaf for one input of the model and a copy of it that the model may overwrite."""
@@ -207,6 +206,9 @@ class Engine(TorchFunctionMode):
     def substitute(self, op: WeightedSum, out: Tensor) -> None:
         """Keep another tensor in the place of a sum's output, where it serves as well and is alive anyway."""
         self.kept.drop(op.out)
+        self._keep_output(op, out)
+
+    def _keep_output(self, op: WeightedSum, out: Tensor) -> None:
         op.out = self.kept.keep(lambda v: setattr(op, "out", v), out, is_sum=True)
 
     def _overwrite(self, call: Call) -> Any:
@@ -301,9 +303,9 @@ class Engine(TorchFunctionMode):
         op.edge = get_gradient_edge(x)
         tag = tag_of(x, self)
         op.parents = tag.parents if tag is not None else ()
-        op.from_input = 1 + max((p.from_input for p in op.parents), default=0)
+        op.from_input = 1 + depth(op.parents)
         op.x = self.kept.keep(lambda v: setattr(op, "x", v), op.x)
-        op.out = self.kept.keep(lambda v: setattr(op, "out", v), op.out, is_sum=True)
+        self._keep_output(op, op.out)
         self.sums.append(op)
         result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)
         op.node = get_gradient_edge(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,20 +33,11 @@ class Step:
     def __init__(self, engine: Engine, name: str, inputs: Sequence[Tensor], out: Tensor) -> None:
         self.engine, self.name, self.path = engine, name, engine.path
         self.number = engine.next_step()
-        self.inputs: list[Tensor] = [engine.kept.keep(self.inputs_holder(i), x) for i, x in enumerate(inputs)]
-        self.out = engine.kept.keep(self.set_out, out)
-
-    def inputs_holder(self, index: int) -> Callable[[Tensor], None]:
-        """Return a setter of one input, by which the engine swaps in a copy before the input is overwritten."""
-
-        def put(value: Tensor) -> None:
-            self.inputs[index] = value
-
-        return put
-
-    def set_out(self, value: Tensor) -> None:
-        """Swap in a copy of the output before it is overwritten."""
-        self.out = value
+        # Copies are swapped in before the model overwrites one of these.
+        self.inputs: list[Tensor] = []
+        for i, x in enumerate(inputs):
+            self.inputs.append(engine.kept.keep(partial(self.inputs.__setitem__, i), x))
+        self.out = engine.kept.keep(partial(setattr, self, "out"), out)
 
     def per_unit(self, c: Tensor) -> Grads:
         """Hand on relevance per unit of activation."""

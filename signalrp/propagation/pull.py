@@ -94,8 +94,6 @@ def _pull_group(
     for term, value in zip(group.terms, values, strict=True):
         if isinstance(term.part, Tensor):
             pulled.add_relevance(term.part * value)
-        elif rule.spreads:
-            pulled.add_relevance(op.x * value)
         elif term.part == "all":
             pulled.add_per_unit(value)
         else:

@@ -151,6 +151,11 @@ class WeightedSum:
         return copy
 
 
+def depth(sums: Sequence[WeightedSum]) -> int:
+    """Return how many weighted sums lie between the input and what comes after these, on the longest way."""
+    return max((op.from_input for op in sums), default=0)
+
+
 class Linear(WeightedSum):
     """``F.linear`` and matrix products with a two-dimensional constant on the right: weight (out, in)."""
 
@@ -162,7 +167,7 @@ class Linear(WeightedSum):
         if isinstance(bias, float):
             bias = weight.new_full(weight.shape[:1], bias)
         if bias is not None and bias.dim() > 1:
-            return F.linear(x, weight) + bias
+            return self.forward(x, weight) + bias
         return F.linear(x, weight, bias)
 
     def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
@@ -220,11 +225,8 @@ class Convolution(WeightedSum):
         elif bias is not None and bias.numel() == channels:
             bias = bias.reshape(channels)
         elif bias is not None:
-            return self.apply(x, weight) + bias
+            return self.forward(x, weight).add_(bias)
         return torch.convolution(self._extended(x), weight, bias, *self.arguments)
-
-    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        return torch.convolution(self._extended(x), weight, None, *self.arguments)
 
     def _extended(self, x: Tensor) -> Tensor:
         return F.pad(x, self.extend) if self.extend else x

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from signalrp.explain import type_and_place
 from signalrp.validation.checks import (
     check_model,
     labelled_array,
@@ -235,20 +236,21 @@ class _Machine:
 
 @contextmanager
 def _placed(model: Model, device: str | torch.device | None) -> Iterator[tuple[torch.device, torch.dtype]]:
+    dtype, home = type_and_place(model)
+    place = torch.device(device) if device is not None else home or torch.device("cpu")
     if not isinstance(model, torch.nn.Module):
-        yield torch.device(device or "cpu"), torch.get_default_dtype()
+        yield place, dtype
         return
     if any(module.training for module in model.modules()):
         raise ValueError("The model is in training mode; call model.eval() first.")
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    place = parameter.device if device is None else torch.device(device)
+    moved = home is not None and place != home
     try:
-        if place != parameter.device:
+        if moved:
             model.to(place)
-        yield place, parameter.dtype
+        yield place, dtype
     finally:
-        if place != parameter.device:
-            model.to(parameter.device)
+        if moved:
+            model.to(home)
 
 
 def _blocks(trials: int, size: int) -> Iterator[slice]:

@@ -156,7 +156,7 @@ def _book_constants(
         zeros = [torch.zeros_like(t) for t in inputs]
         constant = rerun(*zeros)
         without_cut = uncut(*zeros) if uncut is not None else constant
-        marked = _marks(call, inputs, rerun, constant)
+        marked = _marks(inputs, rerun, constant)
     if not any(t.is_floating_point() for t in tensors_in(constant)) or not bool(marked.any()):
         return
     step, path, value = engine.next_step(), engine.path, out.detach().clone()
@@ -179,7 +179,7 @@ def _book_constants(
     out.register_hook(book)
 
 
-def _marks(call: Call, inputs: list[Tensor], rerun: Any, constant: Tensor) -> Tensor:
+def _marks(inputs: list[Tensor], rerun: Any, constant: Tensor) -> Tensor:
     """Return where the output is a constant, found by what does not change with the inputs."""
     ones = rerun(*[torch.ones_like(t) for t in inputs])
     mark = ones == constant
