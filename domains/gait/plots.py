@@ -109,14 +109,15 @@ def plot_signature(explanations: Mapping[str, xr.Dataset], subject: str, channel
         for instant in relevant_instants(relevance):
             ax.plot(instant, 0.04, "^", color="black", markersize=6, transform=ax.get_xaxis_transform())
             ax.annotate(
-                f"{instant:g} %", (instant, 0.04), xycoords=ax.get_xaxis_transform(), xytext=(6, -2),
-                textcoords="offset points", fontsize="x-small",
+                f"{instant:g} %", (instant, 0.04), xycoords=ax.get_xaxis_transform(), xytext=(0, 5),
+                textcoords="offset points", fontsize="x-small", va="bottom",
+                ha="left" if instant < 3 else "right" if instant > 97 else "center",
             )  # fmt: skip
         if row < len(chosen) - 1:
             ax.set_xlabel("")
     signals = [part["signal"] for part, _ in chosen.values() if part.sizes["trial"]]
     low, high = min(float(s.min()) for s in signals), max(float(s.max()) for s in signals)
-    grid[0, 0].set_ylim(low - 0.14 * (high - low), high + 0.12 * (high - low))
+    grid[0, 0].set_ylim(low - 0.22 * (high - low), high + 0.26 * (high - low))
     add_colorbar(grid[:, 0], norm, "relevance (99th percentile of each row = 1)", extend="both")
     figure.suptitle(f"{subject}: what the models recognise this person by", fontsize="medium")
     return figure
