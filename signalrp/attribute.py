@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -65,12 +66,13 @@ def attribute(
 ) -> Attribution:
     """Explain a model's output by Layer-wise Relevance Propagation.
 
-    The model runs once, unmodified, in evaluation mode; nothing of it is changed.
+    The model runs once, unmodified, in evaluation mode. What it changes of itself meanwhile (weights under a norm
+    constraint, kept states) and the random numbers it draws are set back, so that the next call finds the same.
 
     Parameters
     ----------
-    model : torch.nn.Module or callable
-        Any model of torch functions in eager mode.
+    model : torch.nn.Module, torch.export.ExportedProgram or callable
+        Any model of torch functions in eager mode. Of a compiled model the original is explained.
     inputs : tensor, or tuple, list or dict of tensors
         The model's arguments: a tensor or each item of a tuple or list is one positional argument, a dict holds
         keyword arguments. The first dimension of the first tensor counts the samples. Relevance is given for
@@ -118,7 +120,8 @@ def attribute(
         raise ValueError(f"the model has no module {missing[0]!r}; it has {known or 'none'}.")
     engine = Engine(composite_of(composite), unknown, Ledger() if audit else None)
     try:
-        with torch.inference_mode(False):
+        devices = {t.device.index for t in tensors_in(inputs) if t.is_cuda}
+        with torch.inference_mode(False), torch.random.fork_rng(devices):
             return _Run(engine, model, inputs, target, layers).result()
     finally:
         engine.close()
@@ -192,15 +195,30 @@ class _Run:
 
     def _audit(self, ledger: Ledger, ends: list[GradientEdge], result: Attribution) -> None:
         """Pull every sample back by itself: only so can what is absorbed be told apart by sample."""
-        samples = len(self.scalar)
+        samples, mixes = len(self.scalar), False
         for sample in range(samples):
             ledger.sample = sample
             seed = torch.zeros_like(self.seed)
             seed[sample] = self.seed[sample]
-            self.engine.pull_back(self.output, seed, ends, retain=True)
+            pulled = self.engine.pull_back(self.output, seed, ends, retain=True)
+            mixes = mixes or self._reaches_others(sample, pulled)
+        if mixes:
+            warnings.warn(
+                "samples of this batch mix in the model (it runs, or norms, over the first dimension): the relevance "
+                "of one sample's output lies at the inputs of others as well; explain them one at a time.",
+                stacklevel=4,
+            )
         result.ledger = ledger.frame()
         absorbed = result.ledger.groupby("sample")["absorbed"].sum().reindex(range(samples), fill_value=0.0)
         result.absorbed = torch.tensor(absorbed.to_numpy(), dtype=torch.float64)
+
+    def _reaches_others(self, sample: int, pulled: Sequence[tuple[Tensor | None, Tensor | None]]) -> bool:
+        for x, parts in zip(self.leaves, pulled, strict=False):
+            if x.dim() and len(x) == len(self.scalar) > 1:
+                found = _relevance(x, *parts)
+                if bool(found[:sample].any()) or bool(found[sample + 1 :].any()):
+                    return True
+        return False
 
 
 class _Captured:
@@ -257,6 +275,8 @@ def _relevance(x: Tensor, per_unit: Tensor | None, relevance: Tensor | None) -> 
 
 def _eager(model: Any) -> Any:
     """Return the model to run: a compiled one's original; refuse what torch functions cannot be seen in."""
+    if isinstance(model, torch.export.ExportedProgram):
+        model = model.module()
     model = getattr(model, "_orig_mod", model)
     parts = dict(model.named_modules()) if isinstance(model, nn.Module) else {"": model}
     for path, part in parts.items():
@@ -265,6 +285,9 @@ def _eager(model: Any) -> Any:
                 f"{f'module {path!r}' if path else 'the model'} is a ScriptModule, which hides the functions it calls; "
                 "explain the eager model it was made from (load its weights into the original class)."
             )
+    if isinstance(model, torch.fx.GraphModule) and "train" in vars(model):
+        # An exported program has no modes; its flag says nothing.
+        return model
     for path, part in parts.items():
         if getattr(part, "training", False) and isinstance(part, nn.Module):
             place = f"module {path!r}" if path else "the model"

@@ -18,8 +18,14 @@ from signalrp.propagation.rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, WS
 from signalrp.propagation.sums import WeightedSum
 
 Kind = Literal["linear", "convolution"]
-Softmax = Literal["statistic", "taylor", "constant"]
+Softmax = Literal["statistic", "taylor"]
 Products = Literal["gate", "equal"]
+Attention = Literal["cp", "attnlrp"]
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "softmax": (None, "statistic", "taylor"),
+    "products": ("gate", "equal"),
+    "attention": ("cp", "attnlrp"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,20 @@ class Composite:
         The rule where no exception holds.
     exceptions : tuple of (Place, Rule)
         Made by :meth:`where`.
-    softmax : {"statistic", "taylor", "constant"}
+    softmax : {"statistic", "taylor"}, optional
         What a softmax hands on. ``statistic``: its normaliser counts as a constant, each output answers for its
-        own input. ``taylor``: its derivative (AttnLRP, Achtibat et al. 2024, arXiv:2402.05602). ``constant``:
-        nothing (CP-LRP, Ali et al. 2022, arXiv:2202.07304).
+        own input. ``taylor``: its derivative (AttnLRP, Achtibat et al. 2024, arXiv:2402.05602). Without
+        it ``taylor`` where `attention` is ``attnlrp``, else ``statistic``.
     products : {"gate", "equal"}
-        How a product of two signals is shared. ``gate``: all to the signal where exactly one factor is a gate
-        (the output of a sigmoid, hard sigmoid or softmax), equally otherwise. ``equal``: always equally.
+        How a product of two signals is shared. ``gate``: all to the signal where one factor is a gate, which scales
+        it (the output of a sigmoid, an exponential, a softplus or softmax, one divided by a signal), equally
+        otherwise. ``equal``: always equally.
+    attention : {"cp", "attnlrp"}
+        What becomes of attention weights, made by a softmax, in their product with the values. ``cp``: they are
+        constants, everything goes to the values (Ali et al. 2022, arXiv:2202.07304). ``attnlrp``: the weights take
+        half, as each factor of the product of queries and keys does (Achtibat et al. 2024).
+    gates : tuple of str
+        Globs for the paths of modules whose outputs count as gates; made by :meth:`gate`.
     name : str
         For labels and attributes.
 
@@ -64,15 +77,23 @@ class Composite:
 
     default: Rule = Epsilon()
     exceptions: tuple[tuple[Place, Rule], ...] = ()
-    softmax: Softmax = "statistic"
+    softmax: Softmax | None = None
     products: Products = "gate"
+    attention: Attention = "cp"
+    gates: tuple[str, ...] = ()
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        if self.softmax not in ("statistic", "taylor", "constant"):
-            raise ValueError(f'softmax must be "statistic", "taylor" or "constant", found {self.softmax!r}.')
-        if self.products not in ("gate", "equal"):
-            raise ValueError(f'products must be "gate" or "equal", found {self.products!r}.')
+        for option, choices in CHOICES.items():
+            found = getattr(self, option)
+            if found not in choices:
+                names = ", ".join(f'"{choice}"' for choice in choices if choice is not None)
+                raise ValueError(f"{option} must be one of {names}, found {found!r}.")
+
+    @property
+    def softmax_rule(self) -> Softmax:
+        """What a softmax hands on, said or implied."""
+        return self.softmax or ("taylor" if self.attention == "attnlrp" else "statistic")
 
     def where(
         self,
@@ -105,6 +126,16 @@ class Composite:
             raise ValueError(f'kind must be "linear" or "convolution", found {kind!r}.')
         place = Place(kind, path, from_input, from_output, below)
         return replace(self, exceptions=(*self.exceptions, (place, rule)))
+
+    def gate(self, path: str) -> Composite:
+        """Return the composite with the outputs of some modules as gates, which get nothing in a product.
+
+        Parameters
+        ----------
+        path : str
+            Glob for the path of the modules, e.g. ``"layers.*.mixer.x_proj"``.
+        """
+        return replace(self, gates=(*self.gates, path))
 
     @property
     def relevance_depth(self) -> float:
@@ -212,6 +243,29 @@ def excitation_backprop() -> Composite:
     return Composite(ZPlus(bias="ignore"), name="excitation-backprop")
 
 
+def cp_lrp(epsilon: float = 1e-6) -> Composite:
+    """Epsilon everywhere, attention weights and the scales of norms constant (Ali et al. 2022, arXiv:2202.07304)."""
+    return Composite(Epsilon(epsilon), name="cp-lrp")
+
+
+def attnlrp(epsilon: float = 1e-6) -> Composite:
+    """Epsilon everywhere, softmax by its expansion, equal parts in attention.
+
+    See Achtibat et al. 2024, arXiv:2402.05602. A softmax that the model writes out as exponentials and their sum is not
+    recognised: its weights count as constants.
+    """
+    return Composite(Epsilon(epsilon), attention="attnlrp", name="attnlrp")
+
+
+def mamba_lrp(epsilon: float = 1e-6, selective: Sequence[str] = ("*x_proj", "*dt_proj")) -> Composite:
+    """Epsilon everywhere; what makes a state space selective (step size, B and C) counts as a constant.
+
+    `selective` are globs for the paths of the modules that compute it, named as in Mamba (Rezaei Jafari et al. 2024,
+    arXiv:2406.07592). The product with the other branch behind its SiLU is shared equally.
+    """
+    return Composite(Epsilon(epsilon), gates=tuple(selective), name="mamba-lrp")
+
+
 COMPOSITES: dict[str, Callable[..., Composite]] = {
     "epsilon": epsilon,
     "epsilon-plus": epsilon_plus,
@@ -221,6 +275,9 @@ COMPOSITES: dict[str, Callable[..., Composite]] = {
     "epsilon-alpha2-beta1-flat": epsilon_alpha2_beta1_flat,
     "deep-taylor": deep_taylor,
     "excitation-backprop": excitation_backprop,
+    "cp-lrp": cp_lrp,
+    "attnlrp": attnlrp,
+    "mamba-lrp": mamba_lrp,
 }
 
 
@@ -232,15 +289,20 @@ def composite(which: str | Composite | Rule, **options: Any) -> Composite:
     which : str, Composite or Rule
         ``"epsilon"``, ``"epsilon-plus"``, ``"epsilon-plus-flat"``, ``"epsilon-gamma-box"`` (needs ``low`` and
         ``high``), ``"epsilon-alpha2-beta1"``, ``"epsilon-alpha2-beta1-flat"``, ``"deep-taylor"`` (takes ``low``
-        and ``high``) or ``"excitation-backprop"``.
+        and ``high``), ``"excitation-backprop"``, for attention ``"cp-lrp"`` or ``"attnlrp"``, for
+        selective state spaces ``"mamba-lrp"``.
     **options
-        ``epsilon``, ``gamma``, ``low``, ``high`` as far as the named composite has them.
+        ``epsilon``, ``gamma``, ``low``, ``high``, ``selective`` as far as the named composite has them, and
+        ``softmax``, ``products`` and ``attention`` of :class:`Composite`.
 
     Raises
     ------
     ValueError
         When the name or an option is unknown, or bounds are missing.
     """
+    choices = {option: options.pop(option) for option in CHOICES if option in options}
+    if choices:
+        return replace(composite(which, **options), **choices)
     if isinstance(which, Composite):
         return which
     if isinstance(which, Rule):

@@ -10,33 +10,53 @@ a second pull back, with :attr:`Engine.carries_relevance` set, starts at the cut
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.errors import UnsupportedOperation
+from signalrp.propagation.hidden import opened_functions
 from signalrp.propagation.kept import Kept
 from signalrp.propagation.ledger import Ledger
 from signalrp.propagation.nodes import Local, Step, StepNode, SumNode, share
-from signalrp.propagation.pull import total
+from signalrp.propagation.overwriting import overwrite
+from signalrp.propagation.pull import amount
 from signalrp.propagation.registry import (
     CONSTRUCTORS,
     CUTS,
     HANDLERS,
     IN_PLACE,
-    LINEAR_IN_PLACE,
+    LEAVING,
     MARKERS,
     REGISTERED,
-    ROUTES,
+    SHAPED_LIKE,
+    STATISTICAL,
 )
+from signalrp.propagation.state import State
 from signalrp.propagation.sums import WeightedSum, depth
-from signalrp.propagation.tags import Call, Linked, Tag, constant, mark, opened, tag_of, tensors_in, with_tensors
+from signalrp.propagation.tags import (
+    Call,
+    Gate,
+    Linked,
+    Tag,
+    constant,
+    mark,
+    name_of,
+    opened,
+    tag_of,
+    tensors_in,
+    with_tensors,
+)
+from signalrp.propagation.visits import OnOutput, Visits, check_gates
 
 
 class Engine(TorchFunctionMode):
@@ -60,18 +80,19 @@ class Engine(TorchFunctionMode):
         self.carries_relevance = False
         self.sums: list[WeightedSum] = []
         self._steps = 0
-        self._paths: list[str] = []
+        self._visits = Visits()
         self.kept = Kept()
         self._cuts: list[tuple[GradientEdge, Tensor]] = []
-        self._locals: list[Local] = []
+        self.forgetful: list[Any] = []
         self.sources: list[Tensor] = []
+        self._state: State | None = None
 
     # -- the forward pass -------------------------------------------------------------------------------------
 
     @property
     def path(self) -> str:
         """Path of the module that is running, empty outside any."""
-        return self._paths[-1] if self._paths else ""
+        return self._visits.path
 
     def next_step(self) -> int:
         """Number the steps in the order of the forward pass."""
@@ -97,31 +118,21 @@ class Engine(TorchFunctionMode):
         return copy
 
     @contextmanager
-    def watch(self, model: object, on_output: Callable[[str, Any], None] | None = None) -> Iterator[None]:
+    def watch(self, model: object, on_output: OnOutput | None = None) -> Iterator[None]:
         """Watch calls of torch functions, and of the model's modules for their paths."""
-        handles: list[Any] = []
 
-        def enter(path: str) -> Callable[..., None]:
-            return lambda module, args: self._paths.append(path)
+        def leave(path: str, out: Any) -> None:
+            if any(fnmatchcase(path, glob) for glob in self.composite.gates):
+                for tag in (tag_of(tensor, self) for tensor in tensors_in(out)):
+                    if tag is not None:
+                        tag.gate = "gate"
+            if on_output is not None:
+                on_output(path, out)
 
-        def leave(path: str) -> Callable[..., None]:
-            def hook(module: nn.Module, args: Any, out: Any) -> None:
-                self._paths.pop()
-                if on_output is not None:
-                    on_output(path, out)
-
-            return hook
-
-        try:
-            if isinstance(model, nn.Module):
-                for path, module in model.named_modules():
-                    handles.append(module.register_forward_pre_hook(enter(path)))
-                    handles.append(module.register_forward_hook(leave(path)))
-            with torch.enable_grad(), self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        check_gates(self.composite.gates, model, self.composite.name)
+        self._state = State(model)
+        with self._visits.of(model, leave), torch.enable_grad(), opened_functions(self), self:
+            yield
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Handle one call of a torch function."""
@@ -129,12 +140,18 @@ class Engine(TorchFunctionMode):
 
     def dispatch(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Run a function natively and see to it that relevance finds its way back."""
-        name = func.__name__
-        if name in ("__get__", "__set__"):
-            name = getattr(func.__self__, "__name__", name)
+        name = name_of(func)
         tensors = list(tensors_in(args, kwargs))
-        if not tensors or func.__name__ == "__set__" or name in MARKERS:
+        is_assignment = func.__name__ == "__set__"
+        if tensors and (is_assignment or name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))):
+            self._about_to_change(tensors[0], is_assignment)
+        if name in STATISTICAL:
+            for tensor in tensors:
+                self._about_to_change(tensor, is_assignment=False)
+        if not tensors or is_assignment or name in MARKERS:
             return func(*args, **kwargs)
+        if name in SHAPED_LIKE:
+            tensors = tensors[:1]
         tracked = self._tracked(tensors, name)
         if not tracked:
             return self._untracked(func, name, args, kwargs, tensors)
@@ -148,10 +165,17 @@ class Engine(TorchFunctionMode):
         if kwargs.get("out") is not None:
             raise UnsupportedOperation(f"{name}(out=...)", self.path, "call it without out= and use what it returns")
         if name in IN_PLACE:
-            return self._overwrite(call)
-        out = self._handle(call)
+            return overwrite(self, call)
+        out = self.handle(call)
         self.tag(out, call)
         return out
+
+    def _about_to_change(self, tensor: Tensor, is_assignment: bool) -> None:
+        if self._state is not None:
+            self._state.about_to_change(tensor, is_assignment)
+        if not is_assignment and (tensor.is_leaf or not tensor.requires_grad) and tensor.layout is torch.strided:
+            # A constant that the pull back may still need.
+            self.kept.release(tensor)
 
     def _tracked(self, tensors: Iterable[Tensor], name: str) -> list[Tensor]:
         tracked: dict[int, Tensor] = {}
@@ -174,17 +198,29 @@ class Engine(TorchFunctionMode):
     def _untracked(self, func: Any, name: str, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
         marked = any(tag_of(t, self) is not None for t in tensors)
         if marked and torch.is_grad_enabled() and name in ("embedding", "embedding_bag"):
-            return self._handle(Call(self, func, name, args, kwargs, []))
+            return self.handle(Call(self, func, name, args, kwargs, []))
+        if marked and name in LEAVING and tensors[0].is_floating_point():
+            self._warn_of_leaving(name)
         out = func(*with_tensors(args, constant), **with_tensors(kwargs, constant))
         return self._mark_cut(out) if marked and name not in CONSTRUCTORS else out
 
-    def _handle(self, call: Call) -> Any:
+    def _warn_of_leaving(self, name: str) -> None:
+        warnings.warn(
+            f"the model leaves torch by {name} in module {self.path!r}: what it computes there of the signal counts "
+            "as a constant; write it with torch functions to have it explained.",
+            stacklevel=2,
+        )
+
+    def handle(self, call: Call) -> Any:
+        """Run a function by the family it belongs to."""
         handler = REGISTERED.get(call.func) or HANDLERS.get(call.name)
         is_python = isinstance(call.func, types.FunctionType)
         if is_python and (handler is None or "inplace" in call.func.__code__.co_varnames):
             with self:
                 return opened(call.func)(*call.args, **call.kwargs)
-        self._note_readers(call.tracked, rectifier=call.name == "relu")
+        self.note_readers(call.tracked, rectifier=call.name == "relu")
+        if call.name in LEAVING:
+            self._warn_of_leaving(call.name)
         if handler is not None:
             return handler(self, call, *call.args, **call.kwargs)
         if self.unknown == "gradient":
@@ -194,7 +230,8 @@ class Engine(TorchFunctionMode):
             self.unsupported(call)
         return self._mark_cut(out)
 
-    def _note_readers(self, tensors: Iterable[Tensor], rectifier: bool = False) -> None:
+    def note_readers(self, tensors: Iterable[Tensor], rectifier: bool = False) -> None:
+        """Count who reads the outputs of weighted sums; what only ReLUs read costs less."""
         for tensor in tensors:
             tag = tag_of(tensor, self)
             if tag is not None and tag.sum is not None:
@@ -211,36 +248,6 @@ class Engine(TorchFunctionMode):
     def _keep_output(self, op: WeightedSum, out: Tensor) -> None:
         op.out = self.kept.keep(lambda v: setattr(op, "out", v), out, is_sum=True)
 
-    def _overwrite(self, call: Call) -> Any:
-        """Run a function that overwrites its first argument."""
-        target, twin = call.args[0], IN_PLACE[call.name]
-        if twin in LINEAR_IN_PLACE and not self.is_careful(call):
-            self._note_readers(call.tracked, rectifier=twin == "relu")
-            # A sum that only ReLUs read serves as well once one has overwritten it: where they differ, c is 0.
-            self.kept.release(target, spare_sums=all(tag.sum is not None and tag.sum.is_rectified for tag in call.tags))
-            out = call.native()
-        elif not twin:
-            self._note_readers(call.tracked)
-            self.kept.release(target)
-            out = HANDLERS[call.name](self, call, *call.args, **call.kwargs)
-        else:
-            plain = call.renamed(twin, self._copy(target))
-            result = self._handle(plain)
-            self.tag(result, plain)
-            self.kept.release(target)
-            out = target.copy_(result)
-        for changed in (target, target._base):
-            if changed is not None and changed.requires_grad:
-                mark(changed, Tag(self, call.parents, self.next_step()))
-        return out
-
-    def _copy(self, target: Tensor) -> Tensor:
-        copy = target.clone()
-        tag = tag_of(target, self)
-        if tag is not None:
-            mark(copy, tag)
-        return copy
-
     def tag(self, out: Any, call: Call) -> None:
         """Mark what a function returned, unless it is its own input or was marked while it ran."""
         for tensor in tensors_in(out):
@@ -248,8 +255,15 @@ class Engine(TorchFunctionMode):
             if not tensor.requires_grad:
                 self._mark_cut(tensor)
             elif tag is None or (tag.token < call.token and not any(tensor is t for t in call.tracked)):
-                gate = call.name in ROUTES and all(t.gate for t in call.tags)
-                mark(tensor, Tag(self, call.parents, call.token, gate=gate))
+                mark(tensor, self.inherited(call))
+
+    def inherited(self, call: Call) -> Tag:
+        """Return the tag of what a function makes of its inputs: of gates alone it makes gates."""
+        kinds = {tag.gate for tag in call.tags}
+        gate: Gate = (
+            "" if "" in kinds else "attention" if "attention" in kinds else "gate" if "gate" in kinds else "divisor"
+        )
+        return Tag(self, call.parents, call.token, gate=gate)
 
     def _mark_cut(self, out: Any) -> Any:
         for tensor in tensors_in(out):
@@ -269,7 +283,7 @@ class Engine(TorchFunctionMode):
             return call.native()
         step = Local(self, call.name, call.tracked, call.rebind, shares, spread)
         step.uncut = call.without_cuts()
-        self._locals.append(step)
+        self.forgetful.append(step)
         return self.hang(step, call.tracked, step.out.detach())
 
     def scaled(self, call: Call, shares: list[float], spread: str = "equal") -> Any:
@@ -290,23 +304,35 @@ class Engine(TorchFunctionMode):
 
     def constants(self, step: Local, c: Tensor) -> dict[str, float]:
         """Return what the constants of an affine function take, those that the model has cut off apart."""
-        zeros = [torch.zeros_like(x) for x in step.inputs]
-        both = total(c.conj() * step.function(*zeros))
-        if step.uncut is None:
-            return {"constant": both}
-        constant = total(c.conj() * step.uncut(*zeros))
-        return {"constant": constant, "cut": both - constant}
+        # A factor without a share stays: with a divisor of 0 there would be nothing to compute.
+        zeros = [torch.zeros_like(x) if part else x for x, part in zip(step.inputs, step.shares, strict=True)]
+        both = step.function(*zeros)
+        if step.uncut is None or not bool(both.any()):
+            return {"constant": amount(c, both)}
+        constant = amount(c, step.uncut(*zeros))
+        return {"constant": constant, "cut": amount(c, both) - constant}
+
+    def enter(self, op: WeightedSum, parents: tuple[WeightedSum, ...]) -> None:
+        """Enter a weighted sum, so that the composite gives it a rule."""
+        op.path, op.parents = op.path or self.path, parents
+        op.from_input = 1 + depth(parents)
+        self.sums.append(op)
+
+    def keep_constants(self, holder: Any, *names: str) -> None:
+        """Keep constants that an operation holds as they are now, whatever the model does to them later."""
+        for name in names:
+            value = getattr(holder, name)
+            if isinstance(value, Tensor) and value.layout is torch.strided:
+                setattr(holder, name, self.kept.keep(partial(setattr, holder, name), value))
 
     def weighted_sum(self, call: Call, x: Tensor, op: WeightedSum, out: Tensor) -> Tensor:
         """Put a weighted sum of `x` into the graph; `out` is its native output."""
-        op.path = op.path or self.path
-        op.edge = get_gradient_edge(x)
         tag = tag_of(x, self)
-        op.parents = tag.parents if tag is not None else ()
-        op.from_input = 1 + depth(op.parents)
+        self.enter(op, tag.parents if tag is not None else ())
+        op.edge = get_gradient_edge(x)
         op.x = self.kept.keep(lambda v: setattr(op, "x", v), op.x)
+        self.keep_constants(op, "weight", "bias")
         self._keep_output(op, op.out)
-        self.sums.append(op)
         result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)
         op.node = get_gradient_edge(result)
         mark(result, Tag(self, (op,), call.token, Linked(x, x._version, result._version), sum=op))
@@ -317,7 +343,7 @@ class Engine(TorchFunctionMode):
     def assign_rules(self, output: Tensor) -> None:
         """Give every weighted sum its rule, now that its distance from the output is known."""
         tag = tag_of(output, self)
-        self._note_readers([output])
+        self.note_readers([output])
         reached = {id(p): p for p in (tag.parents if tag else ())}
         for op in reached.values():
             op.from_output = 1
@@ -340,7 +366,16 @@ class Engine(TorchFunctionMode):
         self.carries_relevance = False
         retain = retain or self.composite.carries_relevance
         every = [*ends, *map(get_gradient_edge, self.sources)]
-        per_unit = torch.autograd.grad(output, every, seed, retain_graph=retain, allow_unused=True)
+        try:
+            per_unit = torch.autograd.grad(output, every, seed, retain_graph=retain, allow_unused=True)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            raise UnsupportedOperation(
+                "an overwriting function, after which a value is gone that a product or quotient before it needs",
+                "",
+                "overwrite a copy: y = x.clone() before y.mul_(...), or write y = x * ...",
+            ) from error
         relevance: tuple[Tensor | None, ...] = (None,) * len(every)
         if self._cuts:
             self.carries_relevance = True
@@ -351,10 +386,13 @@ class Engine(TorchFunctionMode):
         return arrived[: len(ends)]
 
     def close(self) -> None:
-        """Let go of the graph: its nodes and this engine hold one another where Python cannot see it."""
+        """Give the model back as it was and let go of the graph, whose nodes and this engine hold one another."""
+        if self._state is not None:
+            # Not before: until now the pull back reads the weights that the forward pass has used.
+            self._state.restore()
         for op in self.sums:
             op.edge = op.node = None
-        for step in self._locals:
+        for step in self.forgetful:
             step.forget()
-        for store in (self.sums, self.kept, self._cuts, self._locals, self.sources):
+        for store in (self.sums, self.kept, self._cuts, self.forgetful, self.sources):
             store.clear()

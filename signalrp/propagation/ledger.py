@@ -11,7 +11,8 @@ import pandas as pd
 ABSORBED = ("bias", "stabiliser", "constant", "cut", "source", "withheld")
 """Where relevance can end: biases; the stabiliser of a rule; constants of the model (a shift of a norm, a
 number added, the value of an activation at 0, a statistic); paths that the model cuts (detach, no_grad,
-rounding); sources (embeddings of integers); withheld by a rule that keeps what it gets (``Zero``)."""
+rounding); sources (embeddings of integers); withheld by a rule that keeps what it gets (``Zero``), or
+that finds no contribution of the kind it shares among (``ZPlus`` at a sum of negative terms alone)."""
 
 
 class Ledger:

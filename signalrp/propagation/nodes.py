@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from signalrp.propagation.pull import pull, real, stabilise, total
+from signalrp.propagation.pull import amount, pull, real, stabilise, total
 from signalrp.propagation.sums import WeightedSum
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class Step:
         is_relevance = self.engine.carries_relevance
         grads = self.relevance(grad) if is_relevance else self.per_unit(grad)
         if self.engine.ledger is not None:
-            received = total(grad if is_relevance else grad.conj() * self.out)
+            received = total(grad) if is_relevance else amount(grad, self.out)
             passed = sum(
-                total(g if is_relevance else g.conj() * x)
+                total(g) if is_relevance else amount(g, x)
                 for g, x in zip(grads, self.inputs, strict=True)
                 if g is not None
             )
@@ -69,6 +69,15 @@ class Step:
         return grads
 
 
+def fresh(out: Tensor) -> Tensor:
+    """Return a tensor that autograd lets the model overwrite: a view of a node's output may not be."""
+    if not out._is_view():
+        return out
+    if out.is_conj() or out.is_neg():
+        return out.clone()
+    return out.new_empty(0).set_(out.untyped_storage(), out.storage_offset(), out.size(), out.stride())
+
+
 class StepNode(Function):
     """Hangs a step into the graph."""
 
@@ -76,7 +85,7 @@ class StepNode(Function):
     def forward(ctx: Any, step: Step, out: list[Tensor], *inputs: Tensor) -> Tensor:
         # The output comes in a list: as an argument of its own it would be returned as a view.
         ctx.step = step
-        return out[0]
+        return fresh(out[0])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -163,52 +172,6 @@ class Local(Step):
         return {"stabiliser": total(kept), **self.engine.constants(self, unit)}
 
 
-class Pointwise(Step):
-    """An activation ``f``: ``(f(x) - f(0)) / x`` per unit, with its limit at 0; ``f(0)`` is a constant.
-
-    For an ``f`` that vanishes at 0 this hands on everything. For one that does not (sigmoid, exp, cosine) the
-    quotient ``f(x)/x`` would grow without bound near 0 and turn its sign below it; the slope from the
-    origin does neither, and what the value at 0 contributes is booked as a constant.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        name: str,
-        x: Tensor,
-        out: Tensor,
-        function: Callable[[Tensor], Tensor],
-        centred: Callable[[Tensor], Tensor] | None,
-    ) -> None:
-        super().__init__(engine, name, [x], out)
-        zero = torch.zeros((), dtype=torch.float64, device=x.device, requires_grad=True)
-        with torch.enable_grad():
-            at_zero = function(zero)
-            (slope,) = torch.autograd.grad(at_zero, zero, allow_unused=True) if at_zero.requires_grad else (None,)
-        at_zero = at_zero.detach()
-        self.at_zero = float(at_zero) if bool(torch.isfinite(at_zero)) else 0.0
-        self.limit = float(slope) if slope is not None and bool(torch.isfinite(slope)) else 0.0
-        self.centred = centred
-
-    def slope(self) -> Tensor:
-        """Return the slope from the origin at every input."""
-        x = self.inputs[0]
-        rise = self.centred(x) if self.centred else self.out - self.at_zero if self.at_zero else self.out
-        near = x == 0
-        if self.at_zero and not self.centred:
-            near = x.abs() < torch.finfo(x.dtype).eps ** 0.5
-        return torch.where(near, self.limit, rise / torch.where(near, 1, x))
-
-    def per_unit(self, c: Tensor) -> Grads:
-        return (c * self.slope(),)
-
-    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
-        if is_relevance:
-            return {}
-        # f(x) - slope x: the value at 0, where the limit at 0 is exact.
-        return {"constant": total(c * (self.out - self.slope() * self.inputs[0]))}
-
-
 class SumNode(Function):
     """Hangs a weighted sum into the graph; its rule is asked in the pull back."""
 
@@ -217,7 +180,7 @@ class SumNode(Function):
         ctx: Any, x: Tensor, out: list[Tensor], op: WeightedSum, engine: Engine, number: int, name: str
     ) -> Tensor:
         ctx.state = (op, engine, number, name)
-        return out[0]
+        return fresh(out[0])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

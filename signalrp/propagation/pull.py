@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from signalrp.propagation.rules import Group, Pass, Rule, Term, Zero
+from signalrp.propagation.rules import Epsilon, Group, Pass, Rule, Term, Zero
 from signalrp.propagation.sums import WeightedSum
 
 
@@ -66,6 +67,13 @@ def pull(op: WeightedSum, rule: Rule, grad: Tensor, is_relevance: bool, audit: b
         pulled.per_unit = rule.per_unit(op, grad)
         if pulled.per_unit is not None:
             return pulled
+    if not is_relevance and isinstance(rule, Epsilon) and rule.bias == "absorb":
+        # As without an audit, so that both agree at sums that are 0 as well.
+        stable = rule.stabilised(op, grad)
+        pulled.per_unit = op.pull(stable, op.weight)
+        pulled.bias = 0.0 if op.bias is None else total(stable * op.bias)
+        pulled.stabiliser = total((grad - stable) * op.out)
+        return pulled
     relevance = grad if is_relevance else grad * op.out
     redistribute = getattr(rule, "bias", None) == "redistribute"
     for group in rule.groups(op):
@@ -80,26 +88,13 @@ def _pull_group(
         relevance = torch.where(group.where, relevance, 0)
         if not relevance.any():
             return
-    denominator = group.total
-    if denominator is None:
-        denominator = op.forward_parts([(_part(term, op), term.weight) for term in group.terms], group.bias)
-    stable = stabilise(denominator, rule.epsilon)
+    denominator, stable = denominators(op, rule, group)
     shares = relevance / stable
     if rule.epsilon == 0:
         shares = torch.where(denominator == 0, 0, shares)
     if group.coefficient != 1:
         shares = shares * group.coefficient
-    by_sign: dict[str, Tensor] = {}
-    values = op.pull_parts(shares, [term.weight for term in group.terms])
-    for term, value in zip(group.terms, values, strict=True):
-        if isinstance(term.part, Tensor):
-            pulled.add_relevance(term.part * value)
-        elif term.part == "all":
-            pulled.add_per_unit(value)
-        else:
-            by_sign[term.part] = value
-    if by_sign:
-        pulled.add_per_unit(torch.where(op.x < 0, by_sign["negative"], by_sign["positive"]))
+    give(pulled, group.terms, op.pull_parts(shares, [term.weight for term in group.terms]), op.x)
     if group.bias is not None and redistribute:
         ones = torch.ones_like(op.weight)
         count = op.forward(torch.ones_like(op.sample), ones)
@@ -110,9 +105,32 @@ def _pull_group(
     elif group.bias is not None and audit:
         pulled.bias += total(shares * group.bias)
     if audit:
-        pulled.stabiliser += total(shares * (stable - denominator))
-        if rule.epsilon == 0:
-            pulled.stabiliser += total(torch.where(denominator == 0, relevance * group.coefficient, 0))
+        # Where no contribution is of the kind that the rule shares among, the rule itself keeps everything.
+        nobody = denominator == 0
+        pulled.stabiliser += total(torch.where(nobody, 0, shares * (stable - denominator)))
+        pulled.withheld += total(torch.where(nobody, relevance * group.coefficient, 0))
+
+
+def denominators(op: WeightedSum, rule: Rule, group: Group) -> tuple[Tensor, Tensor]:
+    """Return what the contributions of a group are divided by, and its stabilised copy."""
+    denominator = group.total
+    if denominator is None:
+        denominator = op.forward_parts([(_part(term, op), term.weight) for term in group.terms], group.bias)
+    return denominator, stabilise(denominator, rule.epsilon)
+
+
+def give(pulled: Pulled, terms: Sequence[Term], values: Sequence[Tensor], x: Tensor) -> None:
+    """Add what each term of a group hands to the input: per unit of it, or relevance itself."""
+    by_sign: dict[str, Tensor] = {}
+    for term, value in zip(terms, values, strict=True):
+        if isinstance(term.part, Tensor):
+            pulled.add_relevance(term.part * value)
+        elif term.part == "all":
+            pulled.add_per_unit(value)
+        else:
+            by_sign[term.part] = value
+    if by_sign:
+        pulled.add_per_unit(torch.where(x < 0, by_sign["negative"], by_sign["positive"]))
 
 
 def _part(term: Term, op: WeightedSum) -> Tensor:
@@ -128,6 +146,11 @@ def _part(term: Term, op: WeightedSum) -> Tensor:
 def real(value: Tensor) -> Tensor:
     """Return the real part, in which relevance is kept."""
     return value.real if value.is_complex() else value
+
+
+def amount(c: Tensor, value: Tensor) -> float:
+    """Return the relevance of a tensor from relevance per unit of it; nothing where nothing arrives."""
+    return total(torch.where(c == 0, 0, c.conj() * value))
 
 
 def total(value: Tensor) -> float:

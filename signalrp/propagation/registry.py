@@ -13,9 +13,6 @@ HANDLERS: dict[str, Handler] = {}
 REGISTERED: dict[Any, Handler] = {}
 """By function: what users registered, asked first."""
 
-ROUTES: set[str] = set()
-"""Functions each of whose outputs is one of the inputs' elements or a constant."""
-
 IN_PLACE: dict[str, str] = {}
 """Functions that overwrite their first argument, with the name of the twin that does not; empty where it is
 handled by itself."""
@@ -45,6 +42,16 @@ MARKERS = {
     "set_", "share_memory_",
 }  # fmt: skip
 """Functions that say something of a tensor and compute nothing."""
+
+
+SHAPED_LIKE = {"expand_as", "view_as", "reshape_as", "type_as", "resize_as", "to"}
+"""Functions that read nothing of their second argument but its shape and type."""
+
+STATISTICAL = {"batch_norm", "instance_norm", "native_batch_norm", "_native_batch_norm_legit"}
+"""Functions that may write to statistics among their arguments."""
+
+LEAVING = {"numpy", "__array__", "__dlpack__", "tolist", "item", "__float__"}
+"""Functions behind which torch does not see what becomes of the values."""
 
 
 def handles(*names: str) -> Callable[[Handler], Handler]:

@@ -130,13 +130,15 @@ class Epsilon(_BiasRule):
         yield Group([Term("all", op.weight)], total=self._total(op), bias=self._bias(op))
 
     def per_unit(self, op: WeightedSum, c: Tensor) -> Tensor | None:
-        if self.bias != "absorb":
-            return None
-        if self.epsilon:
-            # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon), which is exact at z = 0 as well.
-            size = op.out.abs().add_(self.epsilon)
-            c = torch.addcdiv(c, c, size, value=-self.epsilon, out=size)
-        return op.pull(c, op.weight)
+        return op.pull(self.stabilised(op, c), op.weight) if self.bias == "absorb" else None
+
+    def stabilised(self, op: WeightedSum, c: Tensor) -> Tensor:
+        """Return relevance per unit of the output less what the stabiliser takes."""
+        if not self.epsilon:
+            return c
+        # c z / (z + epsilon sign z) = c - c epsilon / (|z| + epsilon), which is exact at z = 0 as well.
+        size = op.out.abs().add_(self.epsilon)
+        return torch.addcdiv(c, c, size, value=-self.epsilon, out=size)
 
 
 @dataclass(frozen=True)
@@ -297,19 +299,9 @@ class ZBox(Rule):
             raise ValueError("ZBox needs low <= high everywhere; exchange the two bounds.")
 
     def groups(self, op: WeightedSum) -> Iterator[Group]:
-        low, high = (self._bound(bound, op.sample) for bound in (self.low, self.high))
+        low, high = op.bounds(self.low, self.high)
         # The same contributions with w split by sign: each is positive within the bounds, so that nothing cancels.
         yield Group([Term(op.x - low, op.weight.clamp(min=0)), Term(op.x - high, op.weight.clamp(max=0))])
-
-    def _bound(self, bound: float | Tensor, sample: Tensor) -> Tensor:
-        value = torch.as_tensor(bound, dtype=sample.dtype, device=sample.device)
-        try:
-            return value.expand_as(sample)
-        except RuntimeError:
-            raise ValueError(
-                f"a ZBox bound of shape {tuple(value.shape)} does not fit the weighted sum's input, one sample of "
-                f"which has shape {tuple(sample.shape[1:])}; give a number or a tensor that broadcasts to it."
-            ) from None
 
 
 @dataclass(frozen=True)

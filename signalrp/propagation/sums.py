@@ -119,6 +119,10 @@ class WeightedSum:
         """The input of one sample, where the first dimension certainly counts samples, else all of it."""
         return self.x
 
+    def bounds(self, low: float | Tensor, high: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds of the input in its shape."""
+        return expanded(low, self.sample), expanded(high, self.sample)
+
     @property
     def linear_part(self) -> Tensor:
         """``W x``: the output less the bias."""
@@ -149,6 +153,18 @@ class WeightedSum:
         copy.bias = None if bias is None else bias.detach()
         copy.readers = copy.rectifiers = 0
         return copy
+
+
+def expanded(bound: float | Tensor, sample: Tensor) -> Tensor:
+    """Return a bound in the shape of a sum's input."""
+    value = torch.as_tensor(bound, dtype=sample.dtype, device=sample.device)
+    try:
+        return value.expand_as(sample)
+    except RuntimeError:
+        raise ValueError(
+            f"a ZBox bound of shape {tuple(value.shape)} does not fit the weighted sum's input, one sample of "
+            f"which has shape {tuple(sample.shape[1:])}; give a number or a tensor that broadcasts to it."
+        ) from None
 
 
 def depth(sums: Sequence[WeightedSum]) -> int:

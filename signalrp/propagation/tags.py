@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,23 @@ from torch import Tensor
 if TYPE_CHECKING:
     from signalrp.propagation.engine import Engine
     from signalrp.propagation.sums import WeightedSum
+
+
+@dataclass(slots=True)
+class Floor:
+    """A tensor that is the greater of a signal and a positive number."""
+
+    signal: Tensor
+    value: float
+    signal_version: int
+    version: int
+
+    def holds(self, out: Tensor) -> bool:
+        """Whether signal and result are as they were."""
+        return self.signal._version == self.signal_version and out._version == self.version
+
+
+Gate = Literal["", "gate", "attention", "divisor"]
 
 
 @dataclass(slots=True)
@@ -32,6 +49,21 @@ class Linked:
         return self.x._version == self.input_version and out._version == self.output_version
 
 
+@dataclass(slots=True)
+class Affine:
+    """A tensor that is ``scale * signal + offset`` with two numbers."""
+
+    signal: Tensor
+    scale: float
+    offset: float
+    signal_version: int
+    version: int
+
+    def holds(self, out: Tensor) -> bool:
+        """Whether signal and result are as they were."""
+        return self.signal._version == self.signal_version and out._version == self.version
+
+
 @dataclass(slots=True, eq=False)
 class Tag:
     """Where a tensor comes from.
@@ -48,8 +80,13 @@ class Tag:
         The weighted sum whose output this is.
     norm : (scale, shift), optional
         The batch norm, per channel, whose output this is.
-    gate : bool
-        Whether it is a gate: the output of a sigmoid or softmax.
+    gate : {"", "gate", "attention", "divisor"}
+        Whether it scales another signal rather than being one: a gate (sigmoid, exponential), the weights of an
+        attention (softmax), what something is divided by; empty where it is a signal.
+    affine : Affine, optional
+        What it was before a number was added to it.
+    floor : Floor, optional
+        What it was before a number bounded it from below.
     cut : bool
         Whether it depends on the input by a way that the model has cut (detach, integers).
     """
@@ -60,7 +97,9 @@ class Tag:
     link: Linked | None = None
     sum: WeightedSum | None = None
     norm: tuple[Tensor, Tensor] | None = None
-    gate: bool = False
+    gate: Gate = ""
+    affine: Affine | None = None
+    floor: Floor | None = None
     cut: bool = False
 
 
@@ -70,9 +109,26 @@ def tag_of(tensor: Tensor, engine: Engine) -> Tag | None:
     return tag if tag is not None and tag.engine is engine else None
 
 
+def affine_of(engine: Engine, tensor: Tensor) -> Affine | None:
+    """Return what a tensor was before a number other than 0 was added to it, None where none was."""
+    tag = tag_of(tensor, engine)
+    known = tag.affine if tag is not None else None
+    return known if known is not None and known.offset and known.holds(tensor) else None
+
+
 def mark(tensor: Tensor, tag: Tag) -> None:
     """Tag a tensor."""
     tensor.__dict__["_signalrp"] = tag
+
+
+def name_of(func: Any) -> str:
+    """Return the name of a torch function, without the overload where it is an operator of a traced graph."""
+    if isinstance(func, torch._ops.OpOverload):
+        return func._schema.name.partition("::")[2]
+    name: str = func.__name__
+    if name in ("__get__", "__set__"):
+        return getattr(func.__self__, "__name__", name)
+    return name
 
 
 def tensors_in(*objects: Any) -> Iterator[Tensor]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from reference.checks import TOLERANCE, assert_accounted, assert_same_state, state
 from reference.networks import NETWORKS, Several, network, randomise
 from torch import Tensor, nn
 
 import signalrp
 from signalrp import AlphaBeta, Composite, Epsilon, Flat, Gamma, WSquare, ZPlus
 
-TOLERANCE = 1e-10
 COMPOSITES: dict[str, Any] = {
     "epsilon": "epsilon",
     "epsilon-plus": "epsilon-plus",
@@ -31,22 +31,6 @@ COMPOSITES: dict[str, Any] = {
     "flat from the third sum down": Composite(Epsilon(1e-3)).where(WSquare(), from_input=2).where(Flat(), from_input=1),
     "products and softmax": Composite(ZPlus(), products="equal", softmax="taylor"),
 }
-
-
-def assert_accounted(result: Any) -> None:
-    """Check the sum of each sample, and every step of the ledger."""
-    parts = result.relevance if isinstance(result.relevance, (tuple, list)) else [result.relevance]
-    if isinstance(result.relevance, dict):
-        parts = list(result.relevance.values())
-    relevance = sum(p.double().flatten(1).sum(1) for p in parts if p is not None)
-    # Relevance of either sign cancels in the sums; the account is as exact as the amounts that are booked.
-    rows = result.ledger
-    scale = max(float(sum(p.abs().sum() for p in parts if p is not None)), float(rows["received"].abs().max()))
-    gap = (result.explained - relevance - result.absorbed).abs().max()
-    assert float(gap) <= TOLERANCE * scale, f"explained less relevance and absorbed: {float(gap):.3g} of {scale:.3g}"
-    assert rows.notna().all().all()
-    step = (rows["received"] - rows["passed"] - rows["absorbed"]).abs()
-    assert (step <= TOLERANCE * scale).all(), rows[step > TOLERANCE * scale].to_string()
 
 
 @pytest.mark.parametrize("composite", COMPOSITES)
@@ -77,20 +61,6 @@ def test_several_inputs_and_nested_outputs(composite: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
 
 
-def state(model: nn.Module) -> dict[str, Any]:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        "tensors": {k: v.clone() for k, v in model.state_dict().items()},
-        "versions": [p._version for p in (*model.parameters(), *model.buffers())],
-        "grads": [p.grad for p in model.parameters()],
-        "requires": [p.requires_grad for p in model.parameters()],
-        "training": [m.training for m in model.modules()],
-        "hooks": [len(getattr(m, h)) for m in model.modules() for h in hooks],
-        "attributes": [sorted(vars(m)) for m in model.modules()],
-        "marks": [sorted(vars(p)) for p in model.parameters()],
-    }
-
-
 @pytest.mark.parametrize("audit", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nothing_of_the_model_changes(name: str, audit: bool) -> None:
@@ -99,11 +69,7 @@ def test_nothing_of_the_model_changes(name: str, audit: bool) -> None:
     random, grad = torch.random.get_rng_state(), torch.is_grad_enabled()
     first = signalrp.attribute(model, x, 1, "epsilon-plus-flat", audit=audit)
     second = signalrp.attribute(model, x, 1, "epsilon-plus-flat", audit=audit)
-    after = state(model)
-    for key, value in before.pop("tensors").items():
-        assert torch.equal(value, after["tensors"][key])
-    after.pop("tensors")
-    assert before == after
+    assert_same_state(before, state(model))
     assert torch.equal(torch.random.get_rng_state(), random)
     assert torch.is_grad_enabled() == grad
     assert torch.equal(x, kept)

@@ -73,11 +73,14 @@ def share(
             numerators, own, denominator, factor = part
             stable = denominator + (rule.epsilon if denominator >= 0 else -rule.epsilon)
             if stable == 0:
-                result.stabiliser += factor * relevance[j]
+                result.withheld += factor * relevance[j]
                 continue
             unit = factor * relevance[j] / stable
             result.relevance += unit * numerators
-            result.stabiliser += unit * (stable - denominator)
+            if denominator == 0:
+                result.withheld += factor * relevance[j]
+            else:
+                result.stabiliser += unit * (stable - denominator)
             if what == "redistribute" and A[j].any():
                 result.relevance += unit * own * A[j] / A[j].sum()
             else:

@@ -203,6 +203,7 @@ MOVES: dict[str, Function] = {
     "pad replicate": lambda x: F.pad(x, (3, 2), mode="replicate"),
     "constant_pad_nd": lambda x: torch.constant_pad_nd(x, (1, 2)),
     "masked_fill": lambda x: x.masked_fill(MASK, 0.0),
+    "pad_sequence": lambda x: torch.nn.utils.rnn.pad_sequence([x[0], x[1, :2]], True),
     "squeeze_": overwritten(lambda x: x[:1].squeeze_(0)),
     "unsqueeze_": overwritten(lambda x: x.unsqueeze_(0)),
     "transpose_": overwritten(lambda x: x.transpose_(1, 2)),
@@ -305,6 +306,7 @@ HOMOGENEOUS: dict[str, Function] = {
     "lerp_": overwritten(lambda x: x.lerp_(x.flip(-1) * 1, 0.3)),
     "tril_": overwritten(lambda x: x.tril_()),
     "triu_": overwritten(lambda x: x.triu_()),
+    "nan_to_num": torch.nan_to_num,
     "affine_grid": lambda x: F.affine_grid(x[:, :2, :3], [2, 1, 3, 3], align_corners=False),
     "diff": lambda x: torch.diff(x),
     "norm": lambda x: x.norm(dim=1),
@@ -433,6 +435,14 @@ OTHERS: dict[str, Function] = {
     "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: x.log_softmax(1),
     "softmin": lambda x: F.softmin(x, -1),
+    "fake_quantize_per_channel_affine": lambda x: torch.fake_quantize_per_channel_affine(
+        x, ROW[:4].abs().float() + 0.1, torch.zeros(4, dtype=torch.int32), 1, -128, 127
+    ),
+    "frac": torch.frac,
+    "fmod": lambda x: torch.fmod(x, 0.7),
+    "fmod of a constant": lambda x: x + torch.fmod(K, x),
+    "remainder": lambda x: torch.remainder(x, 0.7),
+    "__mod__": lambda x: x % 0.7,
     "detach": lambda x: x * x.detach() + x.detach(),
     "round": lambda x: x + x.round() * 0.5,
 }
@@ -463,10 +473,48 @@ POINTWISE: dict[str, Function] = {
     "__pow__": lambda x: x**2, "clamp": lambda x: x.clamp(-0.4, 0.6), "clamp above 0": lambda x: x.clamp(min=0.3),
     "clip": lambda x: x.clip(-0.4, 0.6), "clamp_min": lambda x: x.clamp_min(-0.1),
     "clamp_max": lambda x: x.clamp_max(0.1),
-    "nan_to_num": torch.nan_to_num, "sinc": torch.sinc,
+    "sinc": torch.sinc, "erfc": torch.erfc, "cosh": torch.cosh, "arcsinh": torch.arcsinh,
+    "i0": torch.i0, "special_i0": torch.special.i0, "special_i0e": torch.special.i0e, "special_i1": torch.special.i1,
+    "special_i1e": torch.special.i1e, "special_expit": torch.special.expit, "special_erf": torch.special.erf,
+    "special_erfc": torch.special.erfc, "special_expm1": torch.special.expm1, "special_exp2": torch.special.exp2,
+    "special_ndtr": torch.special.ndtr, "special_log_ndtr": torch.special.log_ndtr,
+    "special_sinc": torch.special.sinc, "threshold at 0": lambda x: F.threshold(x, 0.0, 0.0),
+    "clamp_min far below": lambda x: x.clamp_min(1e-10), "logit with bounds": lambda x: torch.logit(x, 0.1),
+    "fake_quantize_per_tensor_affine": lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 3, 0, 255),
+    "softplus with beta": lambda x: F.softplus(x, 3.0, 10.0), "relu as a clamp": lambda x: x.clamp(min=0),
 }  # fmt: skip
-BELOW_ONE: dict[str, Function] = {"asin": torch.asin}
+BELOW_ONE: dict[str, Function] = {
+    "asin": torch.asin, "arcsin": torch.arcsin, "acos": torch.acos, "arccos": torch.arccos, "atanh": torch.atanh,
+    "arctanh": torch.arctanh, "erfinv": torch.erfinv, "special_erfinv": torch.special.erfinv,
+    "special_erfcx": torch.special.erfcx,
+}  # fmt: skip
+BETWEEN_0_AND_1: dict[str, Function] = {
+    "logit": torch.logit, "special_logit": torch.special.logit, "special_ndtri": torch.special.ndtri,
+}  # fmt: skip
+ABOVE_ONE: dict[str, Function] = {
+    "acosh": torch.acosh, "arccosh": torch.arccosh, "mvlgamma": lambda x: torch.mvlgamma(x, 2),
+    "special_multigammaln": lambda x: torch.special.multigammaln(x, 2),
+}  # fmt: skip
 POSITIVE: dict[str, Function] = {
     "log": torch.log, "log1p": torch.log1p, "log2": torch.log2, "log10": torch.log10, "sqrt": torch.sqrt,
     "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal, "pow 0.5": lambda x: x**0.5, "pow -1.5": lambda x: x**-1.5,
+    "lgamma": torch.lgamma, "digamma": torch.digamma, "polygamma": lambda x: torch.polygamma(1, x),
+    "special_gammaln": torch.special.gammaln, "special_digamma": torch.special.digamma,
+    "special_psi": torch.special.psi, "special_polygamma": lambda x: torch.special.polygamma(1, x),
+    "special_log1p": torch.special.log1p, "special_entr": torch.special.entr,
+}  # fmt: skip
+
+CUT_IN_PLACE: dict[str, Function] = {
+    **{
+        f"{name}_": overwritten(lambda x, name=name: (getattr(x[:, 1], f"{name}_")(), None)[1])
+        for name in ("floor", "ceil", "round", "trunc", "fix", "sign", "sgn", "logical_not")
+    },
+    **{
+        f"{name}_": overwritten(lambda x, name=name: (getattr(x[:, 1], f"{name}_")(K[:, 1]), None)[1])
+        for name in (
+            "eq", "ne", "gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal", "not_equal",
+            "logical_and", "logical_or", "logical_xor", "atan2", "floor_divide", "heaviside",
+        )
+    },
+    "__ifloordiv__": overwritten(lambda x: x[:, 1].__ifloordiv__(0.5)),
 }  # fmt: skip

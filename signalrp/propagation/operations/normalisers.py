@@ -1,8 +1,7 @@
-"""Norms and softmax: the statistic counts as a constant."""
+"""Norms: the statistic counts as a constant."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,9 +38,10 @@ class Scaled(Step):
     ) -> None:
         super().__init__(engine, name, [x], out)
         self.scale, self.shift, self.centre = scale, shift, centre
+        engine.keep_constants(self, "scale", "shift")
 
     def per_unit(self, c: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = c * self.scale
+        scaled = c * self.scale.conj()
         if self.centre is None:
             return (scaled,)
         shape = scaled.shape
@@ -54,7 +54,7 @@ class Scaled(Step):
     def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
         if is_relevance or self.shift is None:
             return {}
-        return {"constant": total(c * self.shift)}
+        return {"constant": total(c.conj() * self.shift)}
 
 
 @handles("batch_norm")
@@ -72,8 +72,15 @@ def batch_norm(
     *cudnn_enabled: bool,
 ) -> Tensor:
     """A scale and a shift per channel, merged with the weighted sum before it, or with one that follows."""
-    if call.func is torch.batch_norm:
+    if call.func is not F.batch_norm and call.name == "batch_norm":
+        # The operator has the weights before the statistics.
         running_mean, running_var, weight, bias = weight, bias, running_mean, running_var
+    if _any_signal(call, weight, bias):
+        with engine:
+            plain = F.batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)
+            return _modulated(plain, weight, bias, (-1,) + (1,) * (input.dim() - 2))
+    if _any_signal(call, running_mean, running_var):
+        return engine.unsupported(call, "with statistics that depend on the input; subtract and divide by them")
     with torch.no_grad():
         if training or running_mean is None or running_var is None:
             dims = [d for d in range(input.dim()) if d != 1]
@@ -115,6 +122,9 @@ def layer_norm(
     cudnn_enable: bool = True,
 ) -> Tensor:
     """The variance is a constant, the mean a part of the sum."""
+    if _any_signal(call, weight, bias):
+        with engine:
+            return _modulated(F.layer_norm(input, normalized_shape, None, None, eps), weight, bias)
     with torch.no_grad():
         out, _, rstd = torch.native_layer_norm(input, normalized_shape, weight, bias, eps)
         scale = rstd if weight is None else rstd * weight
@@ -150,10 +160,12 @@ def instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *cudnn_enabled: bool,
 ) -> Tensor:
     """As layer norm, within each channel; with running statistics it is a batch norm."""
-    if call.func is torch.instance_norm:
-        return engine.unsupported(call, "in its low-level form; call torch.nn.functional.instance_norm")
+    if call.func is not F.instance_norm:
+        # The operator has the weights before the statistics.
+        running_mean, running_var, weight, bias = weight, bias, running_mean, running_var
     if not use_input_stats:
         return batch_norm(engine, call, input, running_mean, running_var, weight, bias, False, momentum, eps)
     return _grouped(engine, call, input, input.shape[1], weight, bias, eps)
@@ -164,6 +176,9 @@ def _grouped(
 ) -> Tensor:
     batch, channels = input.shape[:2]
     shape = (-1,) + (1,) * (input.dim() - 2)
+    if _any_signal(call, weight, bias):
+        with engine:
+            return _modulated(F.group_norm(input, groups, None, None, eps), weight, bias, shape)
     with torch.no_grad():
         out = call.native()
         grouped = input.reshape(batch, groups, -1)
@@ -177,6 +192,63 @@ def _grouped(
     return engine.hang(step, [input], out)
 
 
+def _any_signal(call: Call, *arguments: Tensor | None) -> bool:
+    return any(t is argument for t in call.tracked for argument in arguments)
+
+
+def _modulated(plain: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int] | None = None) -> Tensor:
+    """Scale and shift by tensors that depend on the signal, as any product and sum."""
+    if weight is not None:
+        plain = plain * (weight if shape is None else weight.reshape(shape))
+    if bias is not None:
+        plain = plain + (bias if shape is None else bias.reshape(shape))
+    return plain
+
+
+# Operators of exported programs return the statistics as well.
+
+
+@handles("native_layer_norm", "_fused_rms_norm")
+def native_layer_norm(engine: Engine, call: Call, input: Tensor, *args: Any) -> tuple[Tensor, ...]:
+    """Layer norm, root mean square norm."""
+    norm = F.layer_norm if call.name == "native_layer_norm" else F.rms_norm
+    with engine:
+        out = norm(input, *args)
+    return out, *engine.cut(call)[1:]
+
+
+@handles("native_group_norm")
+def native_group_norm(
+    engine: Engine,
+    call: Call,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """Group norm."""
+    with engine:
+        out = F.group_norm(input, group, weight, bias, eps)
+    return out, *engine.cut(call)[1:]
+
+
+@handles("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+         "_batch_norm_no_update")  # fmt: skip
+def native_batch_norm(
+    engine: Engine, call: Call, input: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any
+) -> tuple[Tensor, ...]:
+    """Batch norm; without running statistics the flag for training comes right after the bias."""
+    mean, variance = (None, None) if isinstance(rest[0], bool) else rest[:2]
+    training = rest[-3] if isinstance(rest[-3], bool) else False
+    with engine:
+        out = F.batch_norm(input, mean, variance, weight, bias, training, rest[-2], rest[-1])
+    return out, *engine.cut(call)[1:]
+
+
 @handles("rms_norm")
 def rms_norm(
     engine: Engine,
@@ -187,80 +259,17 @@ def rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     """The root mean square is a constant."""
+    if _any_signal(call, weight):
+        with engine:
+            return _modulated(F.rms_norm(input, normalized_shape, None, eps), weight, None)
     with torch.no_grad():
         out = call.native()
         dims = tuple(range(input.dim() - len(normalized_shape), input.dim()))
         eps = torch.finfo(input.dtype).eps if eps is None else eps
-        scale = torch.rsqrt(input.square().mean(dims, keepdim=True) + eps)
+        scale = torch.rsqrt((input.abs() if input.is_complex() else input).square().mean(dims, keepdim=True) + eps)
         if weight is not None:
             scale = scale * weight
     return engine.hang(Scaled(engine, call.name, input, out, scale, None), [input], out)
-
-
-class Softmax(Step):
-    """A softmax whose normaliser is a constant.
-
-    With n outputs, ``p = exp(u) / n`` where u is x less the logarithm of the mean of exp(x). The slope of exp
-    from ``u = 0`` (all outputs equal) is positive, finite and does not vanish where the softmax saturates.
-    """
-
-    def __init__(self, engine: Engine, name: str, x: Tensor, out: Tensor, dim: int, logarithm: bool) -> None:
-        super().__init__(engine, name, [x], out)
-        self.dim, self.logarithm = dim, logarithm
-
-    def per_unit(self, c: Tensor) -> tuple[Tensor | None, ...]:
-        if self.logarithm:
-            return (c,)
-        x = self.inputs[0]
-        n = x.shape[self.dim]
-        u = torch.log_softmax(x, self.dim) + math.log(n)
-        near = u == 0
-        # A masked input (minus infinity) has no share.
-        slope = torch.where(near, 1, torch.expm1(u) / torch.where(near, 1, u)) / n
-        return (torch.where(torch.isfinite(x), c * slope, 0),)
-
-    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
-        if is_relevance:
-            return {}
-        x = self.inputs[0]
-        if self.logarithm:
-            return {"constant": total(c * -torch.logsumexp(x, self.dim, keepdim=True))}
-        (per_unit,) = self.per_unit(c)
-        finite = torch.isfinite(x)
-        # 1/n less the slope times the normaliser.
-        return {"constant": total(torch.where(finite, c * self.out - per_unit * torch.where(finite, x, 0), 0))}  # type: ignore[operator]
-
-
-@handles("softmax", "log_softmax")
-def softmax(engine: Engine, call: Call, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
-    """A softmax as the composite says."""
-    if dim is None:
-        return engine.unsupported(call, "without a dimension; say dim=...")
-    option = engine.composite.softmax
-    if option == "constant":
-        return engine.cut(call)
-    out = call.value()
-    family = SoftmaxTaylor if option == "taylor" else Softmax
-    result = engine.hang(family(engine, call.name, input, out, dim, call.name == "log_softmax"), [input], out)
-    mark(result, Tag(engine, call.parents, call.token, gate=call.name == "softmax"))
-    return result
-
-
-class SoftmaxTaylor(Softmax):
-    """A softmax by its first-order expansion: the derivative; the rest of the expansion is a constant."""
-
-    def per_unit(self, c: Tensor) -> tuple[Tensor | None, ...]:
-        if self.logarithm:
-            return (c - self.out.exp() * c.sum(self.dim, keepdim=True),)
-        return (self.out * (c - (self.out * c).sum(self.dim, keepdim=True)),)
-
-    def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
-        if is_relevance:
-            return {}
-        x = torch.where(torch.isfinite(self.inputs[0]), self.inputs[0], 0)
-        p = self.out.exp() if self.logarithm else self.out
-        slope = x - (p * x).sum(self.dim, keepdim=True)
-        return {"constant": total(c * (self.out - (slope if self.logarithm else p * slope)))}
 
 
 class LocalResponse(Step):

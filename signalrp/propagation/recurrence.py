@@ -1,0 +1,236 @@
+"""Relevance through recurrent layers: the states are recomputed in one batch, only the way back is a loop.
+
+Everything here is time first, with the directions of a layer side by side: (time, direction, batch, units). The
+second direction runs on the reversed signal, so that time counts the steps of the recurrence. The weighted sums
+take their rules like any other; each hands the share of its hidden state to the step before inside the loop,
+and the share of the layer's input for all steps at once behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from signalrp.propagation.pull import Pulled, denominators, give, stabilise, total
+from signalrp.propagation.rules import Group, Part, Pass, Term, Zero
+from signalrp.propagation.sums import WeightedSum, expanded
+
+if TYPE_CHECKING:
+    from signalrp.propagation.rules import Rule
+
+
+class DirectionalSum(WeightedSum):
+    """Dense sums of all steps and directions: input (direction, step, in), weight (direction, out, in).
+
+    The first `width` inputs are the layer's, the others its hidden state, which lies within `reach` (None: a
+    rectified state, non-negative and without an upper bound).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, width: int, reach: Tensor | None) -> None:
+        empty = weight.new_empty(0)
+        super().__init__(empty, weight, bias, empty)
+        self.width, self.reach = width, reach
+
+    def filled(self, x: Tensor, out: Tensor) -> WeightedSum:
+        """Return the sum with its input and output."""
+        return self._like(x, self.weight, self.bias, out)
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        return torch.bmm(x, weight.mT)
+
+    def pull(self, shares: Tensor, weight: Tensor) -> Tensor:
+        return torch.bmm(shares, weight)
+
+    def bounds(self, low: float | Tensor, high: float | Tensor) -> tuple[Tensor, Tensor]:
+        x, state = self.x[..., : self.width], self.x[..., self.width :]
+        lower = torch.zeros_like(state) if self.reach is None else -self.reach.expand_as(state)
+        upper = state if self.reach is None else self.reach.expand_as(state)
+        if not self.width:
+            return lower, upper
+        return torch.cat([expanded(low, x), lower], -1), torch.cat([expanded(high, x), upper], -1)
+
+
+class Flow:
+    """The pull back through one :class:`DirectionalSum`, step by step for the hidden state.
+
+    Parameters
+    ----------
+    op : DirectionalSum
+        With its rule; x and out are given here.
+    x, out : torch.Tensor
+        Input and output, (time, direction, batch, units).
+    drive : torch.Tensor
+        Relevance per unit of the sum's output for one of what drives it, in the shape of `out`.
+    audit : bool
+        Whether to note what the bias, the stabiliser and the rule take.
+    """
+
+    def __init__(self, op: DirectionalSum, x: Tensor, out: Tensor, drive: Tensor, audit: bool) -> None:
+        self.rule: Rule = op.rule
+        if isinstance(self.rule, Pass):
+            raise ValueError(
+                f"the rule Pass needs a weighted sum with the same shape before and after it; the recurrent layer at "
+                f"{op.path!r} joins its input and its state; choose another rule there."
+            )
+        self.steps, self.directions, self.batch = out.shape[:3]
+        self.drive, self.width, self.audit = drive, op.width, audit
+        self.op = op.filled(self._joined(x), self._joined(out))
+        self.groups: list[Group] = [] if isinstance(self.rule, Zero) else list(self.rule.groups(self.op))
+        self.redistributes = getattr(self.rule, "bias", None) == "redistribute"
+        self.spreads = self.redistributes or any(isinstance(t.part, Tensor) for g in self.groups for t in g.terms)
+        self.drivers: list[Tensor] = []
+        self.shares: list[list[Tensor]] = [[] for _ in self.groups]
+        self.pulled = Pulled()
+        factors = [self._factor(group) for group in self.groups]
+        self.factors = [factor.unbind(0) for factor in factors]
+        self.state = x[..., op.width :].unbind(0)
+        self.weights = [[term.weight[..., op.width :] for term in group.terms] for group in self.groups]
+        self.plain = not self.spreads and [t.part for g in self.groups for t in g.terms] == ["all"]
+
+    def _joined(self, value: Tensor) -> Tensor:
+        return value.transpose(0, 1).reshape(self.directions, self.steps * self.batch, -1)
+
+    def _apart(self, value: Tensor) -> Tensor:
+        return value.reshape(self.directions, self.steps, self.batch, -1).transpose(0, 1)
+
+    def _factor(self, group: Group) -> Tensor:
+        """Return the shares for one of what drives the sum."""
+        denominator, stable = denominators(self.op, self.rule, group)
+        factor = self.op.out / stable
+        if self.rule.epsilon == 0:
+            factor = torch.where(denominator == 0, 0, factor)
+        if group.coefficient != 1:
+            factor = factor * group.coefficient
+        if group.where is not None:
+            factor = torch.where(group.where, factor, 0)
+        return self._apart(factor) * self.drive
+
+    def back(self, step: int, driver: Tensor) -> Pulled:
+        """Return what one step hands to the hidden state before it."""
+        if self.audit:
+            self.drivers.append(driver)
+        if self.plain:
+            shares = driver * self.factors[0][step]
+            self.shares[0].append(shares)
+            return Pulled(torch.bmm(shares, self.weights[0][0]))
+        pulled = Pulled()
+        for i, group in enumerate(self.groups):
+            shares = driver * self.factors[i][step]
+            self.shares[i].append(shares)
+            self._give(pulled, group, shares, self.weights[i], step)
+        return pulled
+
+    def all_back(self, drivers: Tensor) -> None:
+        """Take the drivers of all steps at once, where no step needs what another hands on."""
+        if self.audit:
+            self.drivers = list(drivers.unbind(0))[::-1]
+        for i, factors in enumerate(self.factors):
+            self.shares[i] = list((drivers * torch.stack(factors)).unbind(0))[::-1]
+
+    def _give(self, pulled: Pulled, group: Group, shares: Tensor, weights: list[Tensor], step: int | None) -> None:
+        span = slice(0, self.width) if step is None else slice(self.width, None)
+        terms = [Term(self._part(t.part, span, step), t.weight) for t in group.terms]
+        x = self.op.x[..., span] if step is None else self.state[step]
+        give(pulled, terms, [torch.bmm(shares, weight) for weight in weights], x)
+        if self.redistributes and group.bias is not None:
+            each = (shares * group.bias).sum(-1, keepdim=True) / self.op.x.shape[-1]
+            pulled.add_relevance(each.expand_as(x))
+
+    def _part(self, part: Part, span: slice, step: int | None) -> Part:
+        if not isinstance(part, Tensor):
+            return part
+        part = part[..., span]
+        if step is None or part.shape[1] == 1:
+            return part
+        return part.unflatten(1, (self.steps, self.batch))[:, step]
+
+    def inputs(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return what all steps hand to the layer's input, (time, direction, batch, in): per unit, and as such."""
+        for group, shares in zip(self.groups, self.shares, strict=True):
+            joined = self._joined(torch.stack(shares[::-1]))
+            self._give(self.pulled, group, joined, [t.weight[..., : self.width] for t in group.terms], None)
+            if self.audit:
+                self._note(group, joined)
+        if self.audit and isinstance(self.rule, Zero):
+            self.pulled.withheld += total(torch.stack(self.drivers[::-1]) * self.drive * self._apart(self.op.out))
+        unit, relevance = self.pulled.per_unit, self.pulled.relevance
+        return (
+            None if unit is None else self._apart(unit),
+            None if relevance is None else self._apart(relevance.expand(self.directions, -1, self.width)),
+        )
+
+    def _note(self, group: Group, shares: Tensor) -> None:
+        denominator, stable = denominators(self.op, self.rule, group)
+        nobody = denominator == 0
+        self.pulled.stabiliser += total(torch.where(nobody, 0, shares * (stable - denominator)))
+        lost = torch.stack(self.drivers[::-1]) * self.drive * self._apart(self.op.out) * group.coefficient
+        if group.where is not None:
+            lost = torch.where(self._apart(group.where), lost, 0)
+        self.pulled.withheld += total(torch.where(self._apart(nobody), lost, 0))
+        if group.bias is not None and not self.redistributes:
+            self.pulled.bias += total(shares * group.bias)
+
+
+class Loop:
+    """What arrives at the hidden states of a layer, from its output and from the steps behind.
+
+    Parameters
+    ----------
+    before : torch.Tensor
+        The hidden states that the steps start from, (time, direction, batch, units).
+    arrived : torch.Tensor
+        Relevance per unit of the states that they end in, from the layer's output.
+    epsilon : float
+        Stabiliser where relevance as such becomes relevance per unit of a state.
+    audit : bool
+        Whether to note what the stabiliser takes.
+    """
+
+    def __init__(self, before: Tensor, arrived: Tensor, epsilon: float, audit: bool) -> None:
+        self.before, self.arrived, self.epsilon = before.unbind(0), arrived.unbind(0), epsilon
+        self.audit = audit
+        self.steps, self.stabiliser = len(self.arrived), 0.0
+        self.behind: Tensor | None = None
+        self.first: Tensor | None = None
+
+    def at(self, step: int) -> Tensor:
+        """Return relevance per unit of the state of a step."""
+        return self.arrived[step] if self.behind is None else self.arrived[step] + self.behind
+
+    def unit(self, step: int, pulled: Pulled) -> Tensor | None:
+        """Return per unit of the state before a step what is handed to it."""
+        if pulled.relevance is None:
+            return pulled.per_unit
+        stable = stabilise(self.before[step], self.epsilon)
+        quotient = pulled.relevance / stable
+        if self.audit:
+            self.stabiliser += total(quotient * (stable - self.before[step]))
+        return quotient if pulled.per_unit is None else pulled.per_unit + quotient
+
+    def hand_back(self, step: int, pulled: Pulled, kept: Tensor | None = None) -> None:
+        """Take what a step hands to the state before it."""
+        if pulled.relevance is not None and step == 0:
+            # Nobody asks for the first state per unit of it, which mostly is 0.
+            self.first = pulled.relevance.expand_as(self.before[0])
+            pulled = Pulled(pulled.per_unit)
+        unit = self.unit(step, pulled)
+        self.behind = unit if kept is None else kept if unit is None else unit + kept
+
+
+def slope(out: Tensor, z: Tensor, at_zero: float, limit: float) -> Tensor:
+    """Return the slope of an activation from the origin, with its limit at 0."""
+    near = z == 0 if at_zero == 0 else z.abs() < torch.finfo(z.dtype).eps ** 0.5
+    return torch.where(near, limit, (out - at_zero) / torch.where(near, 1, z))
+
+
+def before(first: Tensor, states: Tensor) -> Tensor:
+    """Return the states that the steps start from."""
+    return torch.cat([first[None], states[:-1]])
+
+
+def rows(parts: Sequence[Tensor]) -> Tensor:
+    """Return the parts of one driver or one sum side by side."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), -1)
