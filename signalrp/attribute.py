@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 
 import signalrp.propagation.operations  # noqa: F401 - fills the registry
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.engine import Engine
+from signalrp.propagation.errors import Overwritten, UnsupportedOperation
 from signalrp.propagation.ledger import Ledger
 from signalrp.propagation.pull import real
 from signalrp.propagation.rules import Rule
@@ -118,13 +120,20 @@ def attribute(
     if missing:
         known = ", ".join(path for path in modules if path)
         raise ValueError(f"the model has no module {missing[0]!r}; it has {known or 'none'}.")
-    engine = Engine(composite_of(composite), unknown, Ledger() if audit else None)
-    try:
-        devices = {t.device.index for t in tensors_in(inputs) if t.is_cuda}
-        with torch.inference_mode(False), torch.random.fork_rng(devices):
-            return _Run(engine, model, inputs, target, layers).result()
-    finally:
-        engine.close()
+    devices = {t.device.index for t in tensors_in(inputs) if t.is_cuda}
+    # Scans write into what a product before has saved, which runs under no_grad alone: then a copy of all is saved.
+    for saving in (nullcontext(), saved_tensors_hooks(Tensor.clone, lambda saved: saved)):
+        engine = Engine(composite_of(composite), unknown, Ledger() if audit else None)
+        try:
+            with torch.inference_mode(False), torch.random.fork_rng(devices), saving:
+                return _Run(engine, model, inputs, target, layers).result()
+        except Overwritten:
+            continue
+        finally:
+            engine.close()
+    raise UnsupportedOperation(
+        "what overwrites a value that is needed before it", "", "overwrite a copy (y = x.clone(); y.mul_(...))"
+    )
 
 
 class _Run:

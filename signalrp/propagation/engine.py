@@ -23,7 +23,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from signalrp.propagation.composites import Composite
-from signalrp.propagation.errors import UnsupportedOperation
+from signalrp.propagation.errors import Overwritten, UnsupportedOperation
 from signalrp.propagation.hidden import opened_functions
 from signalrp.propagation.kept import Kept
 from signalrp.propagation.ledger import Ledger
@@ -190,8 +190,8 @@ class Engine(TorchFunctionMode):
                 raise UnsupportedOperation(
                     f"what made an input of {name} ({origin})",
                     self.path,
-                    "it was computed where torch functions cannot be seen (a custom autograd function, a scripted "
-                    "function, or before the forward pass); write it with torch functions in eager mode",
+                    "it was computed where torch functions cannot be seen (a scripted function, torch.vmap, an "
+                    "extension, or before the forward pass); write it with torch functions in eager mode",
                 )
         return list(tracked.values())
 
@@ -371,11 +371,7 @@ class Engine(TorchFunctionMode):
         except RuntimeError as error:
             if "modified by an inplace operation" not in str(error):
                 raise
-            raise UnsupportedOperation(
-                "an overwriting function, after which a value is gone that a product or quotient before it needs",
-                "",
-                "overwrite a copy: y = x.clone() before y.mul_(...), or write y = x * ...",
-            ) from error
+            raise Overwritten from error
         relevance: tuple[Tensor | None, ...] = (None,) * len(every)
         if self._cuts:
             self.carries_relevance = True

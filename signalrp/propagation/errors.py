@@ -14,3 +14,7 @@ class UnsupportedOperation(RuntimeError):  # noqa: N818 - the name says what it 
         )
         super().__init__(f"no family of operations knows {function}, called {place}; {advice}.")
         self.function, self.path = function, path
+
+
+class Overwritten(RuntimeError):  # noqa: N818 - the name says what it is
+    """A value that the pull back needs was overwritten in the forward pass, and nothing had kept a copy."""

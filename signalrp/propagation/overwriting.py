@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -50,13 +51,7 @@ def _overwrite(engine: Engine, call: Call) -> Any:
             tag = tag_of(changed, engine)
             whole = changed is target or (tag is not None and tag.gate)
             left = Tag(engine, made.parents, engine.next_step(), gate=made.gate if whole else "")
-            if changed is target:
-                left.affine, left.floor = made.affine, made.floor
-                if left.affine is not None:
-                    left.affine.version = changed._version
-                if left.floor is not None:
-                    left.floor.version = changed._version
-            mark(changed, left)
+            mark(changed, _with_links(left, made, changed) if changed is target else left)
     return out
 
 
@@ -64,5 +59,15 @@ def _copy(engine: Engine, target: Tensor) -> Tensor:
     copy = target.clone()
     tag = tag_of(target, engine)
     if tag is not None:
-        mark(copy, tag)
+        mark(copy, _with_links(tag, tag, copy))
     return copy
+
+
+def _with_links(tag: Tag, known: Tag, tensor: Tensor) -> Tag:
+    """Return a tag with what is known of the numbers added to a tensor of the same values."""
+    affine, floor = known.affine, known.floor
+    return replace(
+        tag,
+        affine=None if affine is None else replace(affine, version=tensor._version),
+        floor=None if floor is None else replace(floor, version=tensor._version),
+    )

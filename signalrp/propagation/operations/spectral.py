@@ -56,19 +56,21 @@ def magnitude(engine: Engine, call: Call) -> Any:
     return engine.hang(Magnitude(engine, call.name, call.tracked, out), call.tracked, out)
 
 
+class Parts(Step):
+    """A complex number's real and imaginary part side by side; what they have got goes to the number as one."""
+
+    def per_unit(self, c: Tensor) -> Grads:
+        return (torch.view_as_complex(c.clone(memory_format=torch.contiguous_format)),)
+
+    def relevance(self, r: Tensor) -> Grads:
+        return (r.sum(-1).to(self.inputs[0].dtype),)
+
+
 @handles("view_as_real")
 def two_parts(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
-    """Both parts side by side; what comes back must lie so that it can be seen as complex numbers again."""
-    out = engine.local(call, spread="proportional")
-    result = out.view_as(out)
-    result.register_hook(_paired)
-    return result
-
-
-def _paired(c: Tensor | None) -> Tensor | None:
-    if c is None or (c.is_contiguous() and c.storage_offset() % 2 == 0):
-        return c
-    return c.clone(memory_format=torch.contiguous_format)
+    """Both parts side by side."""
+    out = call.value()
+    return engine.hang(Parts(engine, call.name, call.tracked, out), call.tracked, out)
 
 
 @handles("angle", "atan2", "arctan2")
