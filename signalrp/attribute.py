@@ -182,7 +182,9 @@ class _Run:
         for capture in captured:
             ends += capture.edges()
         ledger, engine.ledger = engine.ledger, None
-        pulled = engine.pull_back(self.output, self.seed, ends, retain=ledger is not None)
+        # Layers are read from the sums' values afterwards.
+        retain = ledger is not None or bool(captured)
+        pulled = engine.pull_back(self.output, self.seed, ends, retain)
         shares = iter([_relevance(x, *parts) for x, parts in zip(self.leaves, pulled, strict=False)])
         relevance = with_tensors(
             self.inputs, lambda t: next(shares) if t.is_floating_point() or t.is_complex() else None

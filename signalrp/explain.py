@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -12,13 +13,17 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from signalrp.attribute import Target, attribute
+from signalrp._reach import ADVICE, measure, noise_length
+from signalrp.attribute import Target, _eager, attribute
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.rules import Rule
+from signalrp.windows import WHOLE, Batch, Parts, Plan, exact, sliding
 
 DIMENSIONS = ("trial", "channel", "time")
-_VARIABLES = {"signal", "relevance", "output", "target", "explained", "absorbed", "class"}
+_VARIABLES = {
+    "signal", "relevance", "output", "target", "explained", "absorbed", "class", "window", "window_start", "window_stop"
+}  # fmt: skip
 
 
 def explain(
@@ -30,6 +35,8 @@ def explain(
     channels: Sequence[str] | None = None,
     time: Sequence[float] | np.ndarray | None = None,
     classes: Sequence[str] | None = None,
+    window: int | None = None,
+    overlap: int | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
     audit: bool = False,
@@ -55,8 +62,19 @@ def explain(
         The time axis, for a plain array.
     classes : sequence of str, optional
         Names of the model's classes.
+    window : int, optional
+        Explain a long signal in pieces of about so many samples of the dimension ``time`` (one minute at 256 Hz:
+        ``60 * 256``), so that memory is bounded by `batch_size` pieces instead of trials, beside signal and result.
+        The result is that of the whole signal. For models that are convolutional along time and return an output
+        resolved in time, of which `target` must be a sum over instants, such as ``lambda out: out[:, 2].sum(-1)``:
+        the pieces divide the instants among themselves, read as much more signal as these depend on (measured on
+        noise), and what they give to the same sample adds up.
+    overlap : int, optional
+        With a window, ask another question, for any model: each window of exactly `window` samples is explained
+        by itself, as a trial of its own, and shares so many samples with the next. Where windows overlap, their
+        relevance is averaged; sums over time equal those over windows only for overlap 0 and no remainder.
     batch_size : int
-        Trials explained at once; memory grows with it and with nothing else but the result.
+        Trials, or pieces of them, explained at once; memory grows with it and with nothing else but the result.
     device : str or torch.device, optional
         Where to compute; by default where the model is. The model itself is not moved.
     audit : bool
@@ -71,7 +89,9 @@ def explain(
     xarray.Dataset
         ``signal`` and ``relevance`` in the dimensions of the signal; ``output`` (trial, class) as the model returned
         it; ``target`` (trial), absent for a callable; ``explained`` (trial), the scalar that was explained;
-        ``label`` (trial), where known; ``absorbed`` (trial), with an audit. The attributes tell model, composite and
+        ``label`` (trial), where known; ``absorbed`` (trial), with an audit. With an overlap, output, target, explained
+        and absorbed have the dimension ``window`` behind ``trial``, with the coordinates ``window_start`` and
+        ``window_stop``, the times of a window's first and last sample. The attributes tell model, composite and
         versions. :meth:`xarray.Dataset.to_netcdf` saves it, :func:`load` reads it again.
 
     Raises
@@ -96,21 +116,58 @@ def explain(
     if device is not None and home is not None and torch.device(device).type != home.type:
         raise ValueError(f"the model is on {home} and {device} was asked for; move it with model.to({str(device)!r}).")
     place = home or torch.device(device or "cpu")
-    parts: dict[str, list[np.ndarray]] = {}
+    like = torch.empty(0, dtype=dtype, device=place)
+    plan = _plan(signal, window, overlap, target, model, like, batch_size)
+    parts = Parts(signal, plan)
     label = None
-    for start in _steps(range(0, trials, batch_size), progress):
-        batch = slice(start, start + batch_size)
-        x = torch.as_tensor(np.ascontiguousarray(signal.values[batch])).to(place, dtype)
-        result = attribute(model, x, _of_batch(target, batch, trials), chosen, audit=audit, unknown=unknown)
-        if not start:
+    for batch in _steps(plan.batches(trials, batch_size), progress):
+        x = torch.as_tensor(parts.inputs(batch)).to(like)
+        wanted = plan.target(_of_batch(target, [trial for trial, _ in batch], trials), batch[0][1])
+        result = attribute(model, x, wanted, chosen, audit=audit, unknown=unknown)
+        if parts.relevance is None:
             label = _true_classes(signal, result.output.shape, classes)
-        values = {"relevance": result.relevance, "output": result.output, "target": result.target}
-        values |= {"explained": result.explained, "absorbed": result.absorbed}
-        for name, value in values.items():
-            if value is not None:
-                parts.setdefault(name, []).append(_array(value))
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    return _dataset(signal, joined, label, classes, model, chosen)
+        parts.add(batch, result)
+    return _dataset(signal, parts.finish(), label, classes, model, chosen)
+
+
+def _plan(
+    signal: xr.DataArray,
+    window: int | None,
+    overlap: int | None,
+    target: Target,
+    model: nn.Module,
+    like: Tensor,
+    batch_size: int,
+) -> Plan:
+    """Say which pieces of the signal to explain; `like` has the type and the place of the model."""
+    if window is None:
+        if overlap is not None:
+            raise ValueError("an overlap is for windows; give window=... as well.")
+        return WHOLE
+    if "time" not in signal.dims:
+        raise ValueError(f"a window needs a dimension 'time', found {signal.dims}; rename the one that is meant.")
+    for name, value in (("window", window), ("overlap", overlap)):
+        if value is not None and not isinstance(value, Integral):
+            raise ValueError(f"{name} is a number of samples, found {value!r}; one minute at 256 Hz is 60 * 256.")
+    length = signal.sizes["time"]
+    if overlap is not None:
+        return sliding(length, int(window), int(overlap))
+    if window < 1:
+        raise ValueError(f"the window must be at least one sample long, found {window}.")
+    if window >= length:
+        return WHOLE
+    if not callable(target):
+        raise ValueError(
+            "a window needs a target function that is a sum over the output's instants, e.g. target=lambda out: "
+            f"out[:, 0].sum(-1); for a model that classifies, {ADVICE}."
+        )
+    # The signal's own values in random order: noise in the range that the model knows.
+    order = np.random.default_rng(0).integers(length, size=noise_length(window))
+    stretch = signal.variable[{"trial": slice(1), "time": order}]
+    noise = torch.as_tensor(stretch.values).to(like)
+    axis = signal.dims.index("time")
+    reach = measure(_eager(model), noise, axis, length=length, window=window, target=target, batch_size=batch_size)
+    return exact(reach, length, window)
 
 
 def labelled(
@@ -180,7 +237,7 @@ def type_and_place(model: object) -> tuple[torch.dtype, torch.device | None]:
     return torch.get_default_dtype(), None
 
 
-def _of_batch(target: Target, batch: slice, trials: int) -> Target:
+def _of_batch(target: Target, batch: Sequence[int], trials: int) -> Target:
     if target is None or callable(target):
         return target
     targets = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
@@ -191,35 +248,20 @@ def _of_batch(target: Target, batch: slice, trials: int) -> Target:
     return torch.as_tensor(targets[batch]) if targets.ndim else int(targets)
 
 
-def _array(value: Tensor) -> np.ndarray:
-    value = value.detach().cpu()
-    return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).numpy()
-
-
 def _dataset(
     signal: xr.DataArray,
-    parts: dict[str, np.ndarray],
+    variables: dict[str, Any],
     label: np.ndarray | None,
     classes: Sequence[str] | None,
     model: nn.Module,
     composite: Composite,
 ) -> xr.Dataset:
-    output = parts["output"]
-    variables: dict[str, Any] = {
-        "signal": signal.variable,
-        "relevance": (signal.dims, parts["relevance"], {"units": "relevance"}),
-        "output": (("trial", "class") if output.ndim == 2 else ("trial",), output),
-    }
-    if output.ndim > 2:
-        variables["output"] = (("trial", *(f"output_{i}" for i in range(1, output.ndim))), output)
-    for name in ("target", "explained", "absorbed"):
-        if name in parts:
-            variables[name] = ("trial", parts[name])
     coords = dict(signal.drop_vars("label", errors="ignore").coords)
     if label is not None:
         variables["label"] = ("trial", label, signal.coords["label"].attrs)
-    if output.ndim == 2:
-        coords["class"] = np.arange(output.shape[1]) if classes is None else np.asarray(list(map(str, classes)))
+    dims, output = variables["output"]
+    if "class" in dims:
+        coords["class"] = np.arange(output.shape[-1]) if classes is None else np.asarray(list(map(str, classes)))
     attributes = {
         "model": type(model).__name__,
         "composite": composite.name,
@@ -227,7 +269,8 @@ def _dataset(
         "signalrp_version": version("signalrp"),
         "torch_version": str(torch.__version__),
     }
-    return xr.Dataset(variables, coords, attributes)
+    dataset = xr.Dataset({"signal": signal.variable, **variables}, coords, attributes)
+    return dataset.set_coords([name for name in ("window_start", "window_stop") if name in dataset])
 
 
 def _true_classes(signal: xr.DataArray, output: Sequence[int], classes: Sequence[str] | None) -> np.ndarray | None:
@@ -259,7 +302,7 @@ def _true_classes(signal: xr.DataArray, output: Sequence[int], classes: Sequence
     return labels
 
 
-def _steps(steps: Sequence[int], progress: bool) -> Iterable[int] | Iterator[int]:
+def _steps(steps: list[Batch], progress: bool) -> Iterable[Batch]:
     if not progress:
         return steps
     try:

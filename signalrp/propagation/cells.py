@@ -66,11 +66,20 @@ class Parameters:
         return self.input_bias + self.hidden_bias
 
 
-def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``W x + b`` for (time, direction, batch, in)."""
-    joined = x.transpose(0, 1).flatten(1, 2)
-    out = torch.bmm(joined, weight.mT) if bias is None else torch.baddbmm(bias, joined, weight.mT)
-    return out.unflatten(1, (len(x), -1)).transpose(0, 1)
+def dense(pairs: Sequence[tuple[Tensor, Tensor]], bias: Tensor | None) -> Tensor:
+    """Return the sum of ``W x`` over pairs of x, (time, direction, batch, in), and W, and the bias."""
+    out: Tensor | None = None
+    for x, weight in pairs:
+        joined = x.transpose(0, 1).flatten(1, 2)
+        if out is not None:
+            out.baddbmm_(joined, weight.mT)
+        elif bias is None:
+            out = torch.bmm(joined, weight.mT)
+        else:
+            out = torch.baddbmm(bias, joined, weight.mT)
+    if out is None:
+        raise ValueError("a weighted sum needs an input.")
+    return out.unflatten(1, (len(pairs[0][0]), -1)).transpose(0, 1)
 
 
 def _slopes(gate: Tensor, z: Tensor) -> Tensor:
@@ -91,7 +100,7 @@ class Simple:
         """Pull back through all steps."""
         (op,) = self.sums
         joined = torch.cat([x, before(first[0], h)], -1)
-        z = dense(joined, op.weight, op.bias)
+        z = dense([(joined, op.weight)], op.bias)
         drive = (z > 0).to(z.dtype) if self.rectified else slope(torch.tanh(z), z, 0.0, 1.0)
         flow = Flow(op, joined, z, drive, loop.audit)
         for t in reversed(range(loop.steps)):
@@ -119,35 +128,42 @@ class GRU:
         """Pull back through all steps."""
         p, equal, audit = self.parameters, self.equal, loop.audit
         ahead = before(first[0], h)
-        from_x, from_h = dense(x, p.input, p.input_bias), dense(ahead, p.hidden, p.hidden_bias)
+        from_x, from_h = dense([(x, p.input)], p.input_bias), dense([(ahead, p.hidden)], p.hidden_bias)
         xr, xu, xn = from_x.chunk(3, -1)
         hr, hu, hn = from_h.chunk(3, -1)
-        zr, zu = xr + hr, xu + hu
-        r, u = torch.sigmoid(zr), torch.sigmoid(zu)
-        zn = xn + r * hn
-        n = torch.tanh(zn)
-        half = 0.5 if equal else 1.0
-        to_n = half * (1 - u) * slope(n, zn, 0.0, 1.0)
-        drive_x, drive_h, constants = [to_n], [half * to_n * r if equal else to_n * r], None
+        constants = None
         if equal:
-            per_r, per_u = half * to_n * hn, half * (ahead - n)
+            zr, zu = xr + hr, xu + hu
+            r, u = torch.sigmoid(zr), torch.sigmoid(zu)
+            zn = xn + r * hn
+            n = torch.tanh(zn)
+            to_n = 0.5 * (1 - u) * slope(n, zn, 0.0, 1.0)
+            per_r, per_u = 0.5 * to_n * hn, 0.5 * (ahead - n)
             to_r, to_u = per_r * _slopes(r, zr), per_u * _slopes(u, zu)
-            drive_x, drive_h = [to_r, to_u, to_n], [to_r, to_u, *drive_h]
-            constants = (per_r + per_u) / 2 + half * n
+            constants = (per_r + per_u) / 2 + 0.5 * n
+            flow_x = Flow(self.sums[0], x, from_x, rows([to_r, to_u, to_n]), audit)
+            flow_h = Flow(self.sums[1], ahead, from_h, rows([to_r, to_u, 0.5 * to_n * r]), audit)
+            u = 0.5 * u
         else:
-            from_x, from_h = xn, hn
-        flow_x = Flow(self.sums[0], x, from_x, rows(drive_x), audit)
-        flow_h = Flow(self.sums[1], ahead, from_h, rows(drive_h), audit)
-        keep, drivers = (half * u).unbind(0), []
+            # In place: a long signal's gates are large.
+            r, u = xr.add_(hr).sigmoid_(), xu.add_(hu).sigmoid_()
+            zn = torch.addcmul(xn, r, hn)
+            to_n = slope(torch.tanh(zn), zn, 0.0, 1.0)
+            del zn
+            to_n.addcmul_(to_n, u, value=-1)
+            flow_h = Flow(self.sums[1], ahead, hn, to_n * r, audit)
+            flow_x = Flow(self.sums[0], x, xn, to_n, audit)
+        keep, drivers = u.unbind(0), []
         for t in reversed(range(loop.steps)):
             unit = loop.at(t)
-            drivers.append(unit)
-            loop.hand_back(t, flow_h.back(t, rows([unit] * (3 if equal else 1))), unit * keep[t])
-        driven = torch.stack(drivers[::-1])
-        flow_x.all_back(rows([driven] * (3 if equal else 1)))
+            driver = rows([unit] * 3) if equal else unit
+            flow_x.take(t, driver)
+            loop.hand_back(t, flow_h.back(t, driver), unit * keep[t])
+            if audit:
+                drivers.append(unit)
         found = Found(first=[loop.behind], first_relevance=loop.first).take(flow_x, flow_h)
         if audit and constants is not None:
-            found.absorbed["constant"] = total(driven * constants)
+            found.absorbed["constant"] = total(torch.stack(drivers[::-1]) * constants)
         return found
 
 
@@ -168,41 +184,12 @@ class LSTM:
         if p.projection is not None:
             self.sums.append(DirectionalSum(p.projection, None, 0, p.input.new_ones(())))
 
-    def states(self, z: Tensor, first: Tensor) -> tuple[Tensor, ...]:
-        """Return the gates and the cell states before and after each step."""
-        i, f, g, o = z.chunk(4, -1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        cells = i * g
-        for forget, cell in zip(f.unbind(0), cells.unbind(0), strict=True):
-            first = cell.addcmul_(forget, first)
-        return i, f, g, o, cells
-
     def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps; `cell` holds what arrives at the cell's state behind a step."""
-        p, equal, audit = self.parameters, self.equal, loop.audit
-        joined = torch.cat([x, before(first[0], h)], -1)
-        z = dense(joined, self.weight, p.bias)
-        i, f, g, o, s = self.states(z, first[1])
-        ahead, tanh = before(first[1], s), torch.tanh(s)
-        half = 0.5 if equal else 1.0
-        zi, zf, zg, zo = z.chunk(4, -1)
-        per_s = half * o * slope(tanh, s, 0.0, 1.0)
-        drive = [half * i * slope(g, zg, 0.0, 1.0)]
-        constants: tuple[Tensor, ...] = ()
-        if equal:
-            per_gate = half * g, half * ahead, half * tanh
-            di, df, do = (a * _slopes(b, c) for a, b, c in zip(per_gate, (i, f, o), (zi, zf, zo), strict=True))
-            drive = [di, df, *drive, do]
-            constants = (per_gate[0] + per_gate[1]) / 2, per_gate[2] / 2
-        flow = Flow(self.sums[0], joined, z if equal else zg, rows(drive), audit)
-        m = o * tanh if len(self.sums) > 1 else None
-        projection = Flow(self.sums[1], m, h, torch.ones_like(h), audit) if m is not None else None
-        inner, keep, to_cell = (
-            Loop(m, m, loop.epsilon, audit) if m is not None else None,
-            (half * f).unbind(0),
-            per_s.unbind(0),
-        )
-        del z, i, g, o, tanh, drive, zi, zf, zg, zo
+        gates = self._gates(x, h, first, loop.audit)
+        flow, projection = gates.flow, gates.projection
+        keep, to_cell = gates.forget.unbind(0), gates.per_cell.unbind(0)
+        inner = Loop(gates.inner, gates.inner, loop.epsilon, loop.audit) if gates.inner is not None else None
         s_unit: Tensor | None = None
         noted: list[tuple[Tensor, Tensor]] = []
         for t in reversed(range(loop.steps)):
@@ -213,15 +200,63 @@ class LSTM:
             if t in cell:
                 s_unit = cell[t] if s_unit is None else s_unit + cell[t]
             s_unit = unit * to_cell[t] if s_unit is None else torch.addcmul(s_unit, unit, to_cell[t])
-            loop.hand_back(t, flow.back(t, rows([s_unit, s_unit, s_unit, unit]) if equal else s_unit))
-            if audit:
+            loop.hand_back(t, flow.back(t, rows([s_unit, s_unit, s_unit, unit]) if self.equal else s_unit))
+            if loop.audit:
                 noted.append((s_unit, unit))
             s_unit = s_unit * keep[t]
         found = Found(first=[loop.behind, s_unit], first_relevance=loop.first).take(flow)
         if projection is not None and inner is not None:
             found.take(projection)
             found.absorbed["stabiliser"] += inner.stabiliser
-        if audit and constants:
+        if loop.audit and gates.constants:
             driven = [torch.stack(parts[::-1]) for parts in zip(*noted, strict=True)]
-            found.absorbed["constant"] = sum(total(a * b) for a, b in zip(driven, constants, strict=True))
+            found.absorbed["constant"] = sum(total(a * b) for a, b in zip(driven, gates.constants, strict=True))
         return found
+
+    def _gates(self, x: Tensor, h: Tensor, first: Sequence[Tensor], audit: bool) -> _Gates:
+        p, width = self.parameters, self.sums[0].width
+        ahead = before(first[0], h)
+        z = dense([(x, self.weight[..., :width]), (ahead, self.weight[..., width:])], p.bias)
+        zi, zf, zg, zo = z.chunk(4, -1)
+        constants: tuple[Tensor, ...] = ()
+        if self.equal:
+            i, f, o = torch.sigmoid(zi), torch.sigmoid(zf), torch.sigmoid(zo)
+        else:
+            # In place: a long signal's gates are large.
+            i, f, o = zi.sigmoid_(), zf.sigmoid_(), zo.sigmoid_()
+        g = torch.tanh(zg)
+        s = i * g
+        state = first[1]
+        for forget, cell in zip(f.unbind(0), s.unbind(0), strict=True):
+            state = cell.addcmul_(forget, state)
+        tanh = torch.tanh(s)
+        inner = o * tanh if len(self.sums) > 1 else None
+        joined = torch.cat([x, ahead], -1) if self.sums[0].asks_for_input(audit) else ahead
+        if self.equal:
+            behind = before(first[1], s)
+            per_gate = 0.5 * g, 0.5 * behind, 0.5 * tanh
+            di, df, do = (a * _slopes(b, c) for a, b, c in zip(per_gate, (i, f, o), (zi, zf, zo), strict=True))
+            drive = rows([di, df, 0.5 * i * slope(g, zg, 0.0, 1.0), do])
+            constants = (per_gate[0] + per_gate[1]) / 2, per_gate[2] / 2
+            flow = Flow(self.sums[0], joined, z, drive, audit)
+            f = 0.5 * f
+        else:
+            flow = Flow(self.sums[0], joined, zg, g.div_(zg).nan_to_num_(nan=1.0).mul_(i), audit)
+        del g
+        per_cell = tanh.div_(s).nan_to_num_(nan=1.0).mul_(o)
+        if self.equal:
+            per_cell = 0.5 * per_cell
+        projection = Flow(self.sums[1], inner, h, torch.ones_like(h), audit) if inner is not None else None
+        return _Gates(flow, projection, inner, f, per_cell, constants)
+
+
+@dataclass
+class _Gates:
+    """What the way back through an LSTM needs of its gates and states."""
+
+    flow: Flow
+    projection: Flow | None
+    inner: Tensor | None
+    forget: Tensor
+    per_cell: Tensor
+    constants: tuple[Tensor, ...]

@@ -78,6 +78,7 @@ class Engine(TorchFunctionMode):
         super().__init__()
         self.composite, self.unknown, self.ledger = composite, unknown, ledger
         self.carries_relevance = False
+        self.is_last = False
         self.sums: list[WeightedSum] = []
         self._steps = 0
         self._visits = Visits()
@@ -105,7 +106,8 @@ class Engine(TorchFunctionMode):
 
     def track(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return a leaf for one input of the model and a copy of it that the model may overwrite."""
-        leaf = x.detach().clone().requires_grad_()
+        # The model sees the copy alone, so that the leaf may share the caller's memory.
+        leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
         with torch.enable_grad():
             copy = leaf.clone()
         mark(copy, Tag(self))
@@ -331,7 +333,7 @@ class Engine(TorchFunctionMode):
         self.enter(op, tag.parents if tag is not None else ())
         op.edge = get_gradient_edge(x)
         op.x = self.kept.keep(lambda v: setattr(op, "x", v), op.x)
-        self.keep_constants(op, "weight", "bias")
+        self.keep_constants(op, "raw", "bias")
         self._keep_output(op, op.out)
         result: Tensor = SumNode.apply(x, [out], op, self, self.next_step(), call.name)
         op.node = get_gradient_edge(result)
@@ -365,6 +367,10 @@ class Engine(TorchFunctionMode):
         self._cuts.clear()
         self.carries_relevance = False
         retain = retain or self.composite.carries_relevance
+        # What has been pulled back for good lets go of its values, as autograd does; nothing is overwritten any more.
+        self.is_last = not retain
+        if self.is_last:
+            self.kept.clear()
         every = [*ends, *map(get_gradient_edge, self.sources)]
         try:
             per_unit = torch.autograd.grad(output, every, seed, retain_graph=retain, allow_unused=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,11 +30,19 @@ class Step:
         The output.
     """
 
+    inputs: list[Tensor]
+    reads_values: ClassVar[bool] = True
+    """Whether the pull back reads the values of input and output; an audit always does."""
+
     def __init__(self, engine: Engine, name: str, inputs: Sequence[Tensor], out: Tensor) -> None:
         self.engine, self.name, self.path = engine, name, engine.path
         self.number = engine.next_step()
+        if not self.reads_values and engine.ledger is None:
+            self.inputs = [x.new_empty(()).expand(x.shape) for x in inputs]
+            self.out = out.new_empty(()).expand(out.shape)
+            return
         # Copies are swapped in before the model overwrites one of these.
-        self.inputs: list[Tensor] = []
+        self.inputs = []
         for i, x in enumerate(inputs):
             self.inputs.append(engine.kept.keep(partial(self.inputs.__setitem__, i), x))
         self.out = engine.kept.keep(partial(setattr, self, "out"), out)
@@ -89,7 +97,10 @@ class StepNode(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return (None, None, *ctx.step.backward(grads[0]))
+        step = ctx.step
+        if step.engine.is_last:
+            ctx.step = None
+        return (None, None, *step.backward(grads[0]))
 
 
 class Local(Step):
@@ -190,6 +201,9 @@ class SumNode(Function):
         if rule is None:
             raise RuntimeError(f"the weighted sum at {op.path!r} got no rule: it was met after the forward pass.")
         pulled = pull(op, rule, grad, is_relevance, engine.ledger is not None)
+        if engine.is_last:
+            op.let_go()
+            ctx.state = None
         if engine.ledger is not None:
             engine.ledger.book(
                 number,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from signalrp.propagation.pull import Pulled, denominators, give, stabilise, total
-from signalrp.propagation.rules import Group, Part, Pass, Term, Zero
+from signalrp.propagation.rules import Epsilon, Group, Part, Pass, Term, Zero
 from signalrp.propagation.sums import WeightedSum, expanded
 
 if TYPE_CHECKING:
@@ -34,9 +34,13 @@ class DirectionalSum(WeightedSum):
         super().__init__(empty, weight, bias, empty)
         self.width, self.reach = width, reach
 
+    def asks_for_input(self, audit: bool) -> bool:
+        """Whether the pull back reads the input."""
+        return audit or not (isinstance(self.rule, Epsilon) and self.rule.bias == "absorb")
+
     def filled(self, x: Tensor, out: Tensor) -> WeightedSum:
         """Return the sum with its input and output."""
-        return self._like(x, self.weight, self.bias, out)
+        return self._like(x, self.bias, out)
 
     def apply(self, x: Tensor, weight: Tensor) -> Tensor:
         return torch.bmm(x, weight.mT)
@@ -69,26 +73,31 @@ class Flow:
     """
 
     def __init__(self, op: DirectionalSum, x: Tensor, out: Tensor, drive: Tensor, audit: bool) -> None:
-        self.rule: Rule = op.rule
-        if isinstance(self.rule, Pass):
+        rule: Rule = op.rule
+        if isinstance(rule, Pass):
             raise ValueError(
                 f"the rule Pass needs a weighted sum with the same shape before and after it; the recurrent layer at "
                 f"{op.path!r} joins its input and its state; choose another rule there."
             )
+        self.rule, self.width, self.audit = rule, op.width, audit
         self.steps, self.directions, self.batch = out.shape[:3]
-        self.drive, self.width, self.audit = drive, op.width, audit
-        self.op = op.filled(self._joined(x), self._joined(out))
-        self.groups: list[Group] = [] if isinstance(self.rule, Zero) else list(self.rule.groups(self.op))
-        self.redistributes = getattr(self.rule, "bias", None) == "redistribute"
-        self.spreads = self.redistributes or any(isinstance(t.part, Tensor) for g in self.groups for t in g.terms)
-        self.drivers: list[Tensor] = []
-        self.shares: list[list[Tensor]] = [[] for _ in self.groups]
+        self.redistributes = getattr(rule, "bias", None) == "redistribute"
+        self.plain = not op.asks_for_input(audit)
         self.pulled = Pulled()
-        factors = [self._factor(group) for group in self.groups]
-        self.factors = [factor.unbind(0) for factor in factors]
-        self.state = x[..., op.width :].unbind(0)
+        self.drivers: list[Tensor] = []
+        if self.plain and isinstance(rule, Epsilon):
+            self.groups = [Group([Term("all", op.weight)])]
+            # As Epsilon.stabilised does, in the order of time.
+            size = out.abs().add_(rule.epsilon) if rule.epsilon else None
+            self.shares = [drive if size is None else torch.addcdiv(drive, drive, size, value=-rule.epsilon, out=size)]
+        else:
+            self.drive, self.state = drive, x[..., op.width :].unbind(0)
+            self.op = op.filled(self._joined(x), self._joined(out))
+            self.groups = [] if isinstance(rule, Zero) else list(rule.groups(self.op))
+            self.shares = [self._factor(group) for group in self.groups]
+        # For one of what drives the sum; each step is multiplied by what did drive it, once that is known.
+        self.by_step = [shares.unbind(0) for shares in self.shares]
         self.weights = [[term.weight[..., op.width :] for term in group.terms] for group in self.groups]
-        self.plain = not self.spreads and [t.part for g in self.groups for t in g.terms] == ["all"]
 
     def _joined(self, value: Tensor) -> Tensor:
         return value.transpose(0, 1).reshape(self.directions, self.steps * self.batch, -1)
@@ -98,6 +107,10 @@ class Flow:
 
     def _factor(self, group: Group) -> Tensor:
         """Return the shares for one of what drives the sum."""
+        if isinstance(self.rule, Epsilon) and self.rule.bias == "absorb":
+            # As without an audit, so that both agree at sums that are 0 as well.
+            ones = torch.ones_like(self.op.out)
+            return self._apart(self.rule.stabilised(self.op, ones)) * self.drive
         denominator, stable = denominators(self.op, self.rule, group)
         factor = self.op.out / stable
         if self.rule.epsilon == 0:
@@ -108,27 +121,22 @@ class Flow:
             factor = torch.where(group.where, factor, 0)
         return self._apart(factor) * self.drive
 
-    def back(self, step: int, driver: Tensor) -> Pulled:
-        """Return what one step hands to the hidden state before it."""
+    def take(self, step: int, driver: Tensor) -> None:
+        """Take what drives the sum at one step."""
         if self.audit:
             self.drivers.append(driver)
-        if self.plain:
-            shares = driver * self.factors[0][step]
-            self.shares[0].append(shares)
-            return Pulled(torch.bmm(shares, self.weights[0][0]))
-        pulled = Pulled()
-        for i, group in enumerate(self.groups):
-            shares = driver * self.factors[i][step]
-            self.shares[i].append(shares)
-            self._give(pulled, group, shares, self.weights[i], step)
-        return pulled
+        for shares in self.by_step:
+            shares[step].mul_(driver)
 
-    def all_back(self, drivers: Tensor) -> None:
-        """Take the drivers of all steps at once, where no step needs what another hands on."""
-        if self.audit:
-            self.drivers = list(drivers.unbind(0))[::-1]
-        for i, factors in enumerate(self.factors):
-            self.shares[i] = list((drivers * torch.stack(factors)).unbind(0))[::-1]
+    def back(self, step: int, driver: Tensor) -> Pulled:
+        """Take what drives the sum at one step, and return what that hands to the hidden state before it."""
+        self.take(step, driver)
+        if self.plain:
+            return Pulled(torch.bmm(self.by_step[0][step], self.weights[0][0]))
+        pulled = Pulled()
+        for group, shares, weights in zip(self.groups, self.by_step, self.weights, strict=True):
+            self._give(pulled, group, shares[step], weights, step)
+        return pulled
 
     def _give(self, pulled: Pulled, group: Group, shares: Tensor, weights: list[Tensor], step: int | None) -> None:
         span = slice(0, self.width) if step is None else slice(self.width, None)
@@ -150,23 +158,30 @@ class Flow:
     def inputs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return what all steps hand to the layer's input, (time, direction, batch, in): per unit, and as such."""
         for group, shares in zip(self.groups, self.shares, strict=True):
-            joined = self._joined(torch.stack(shares[::-1]))
-            self._give(self.pulled, group, joined, [t.weight[..., : self.width] for t in group.terms], None)
+            joined, weights = self._joined(shares), [term.weight[..., : self.width] for term in group.terms]
+            if self.plain:
+                self.pulled.add_per_unit(torch.bmm(joined, weights[0]))
+                continue
+            self._give(self.pulled, group, joined, weights, None)
             if self.audit:
                 self._note(group, joined)
         if self.audit and isinstance(self.rule, Zero):
-            self.pulled.withheld += total(torch.stack(self.drivers[::-1]) * self.drive * self._apart(self.op.out))
+            self.pulled.withheld += total(self._relevance())
         unit, relevance = self.pulled.per_unit, self.pulled.relevance
         return (
             None if unit is None else self._apart(unit),
             None if relevance is None else self._apart(relevance.expand(self.directions, -1, self.width)),
         )
 
+    def _relevance(self) -> Tensor:
+        """Return the relevance of the sum's output, in an audit."""
+        return torch.stack(self.drivers[::-1]) * self.drive * self._apart(self.op.out)
+
     def _note(self, group: Group, shares: Tensor) -> None:
         denominator, stable = denominators(self.op, self.rule, group)
         nobody = denominator == 0
         self.pulled.stabiliser += total(torch.where(nobody, 0, shares * (stable - denominator)))
-        lost = torch.stack(self.drivers[::-1]) * self.drive * self._apart(self.op.out) * group.coefficient
+        lost = self._relevance() * group.coefficient
         if group.where is not None:
             lost = torch.where(self._apart(group.where), lost, 0)
         self.pulled.withheld += total(torch.where(self._apart(nobody), lost, 0))
@@ -222,7 +237,9 @@ class Loop:
 
 def slope(out: Tensor, z: Tensor, at_zero: float, limit: float) -> Tensor:
     """Return the slope of an activation from the origin, with its limit at 0."""
-    near = z == 0 if at_zero == 0 else z.abs() < torch.finfo(z.dtype).eps ** 0.5
+    if at_zero == 0:
+        return (out / z).nan_to_num_(nan=limit)
+    near = z.abs() < torch.finfo(z.dtype).eps ** 0.5
     return torch.where(near, limit, (out - at_zero) / torch.where(near, 1, z))
 
 

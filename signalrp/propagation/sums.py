@@ -34,8 +34,10 @@ class WeightedSum:
         Path of the module it was called from, ``""`` outside any.
     x, out : torch.Tensor
         Input and output, without graph.
-    weight : torch.Tensor
-        The effective weight, merged with a batch norm where there is one.
+    raw : torch.Tensor
+        The weight as the model holds it.
+    scales : tuple of torch.Tensor
+        What the weight is multiplied by where a batch norm is merged.
     bias : torch.Tensor or None
         Additive term, shaped to broadcast with `out`.
     edge, node : GradientEdge
@@ -44,6 +46,8 @@ class WeightedSum:
         How many functions read the output, and how many of them are ReLUs.
     merged : WeightedSum, optional
         The sum merged with the batch norm behind this one.
+    replaces : WeightedSum, optional
+        The sum that this one is merged from, where nobody else has read it so far.
     parents : tuple of WeightedSum
         The nearest sums upstream.
     from_input, from_output : int
@@ -55,7 +59,8 @@ class WeightedSum:
 
     def __init__(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
         self.x = x.detach()
-        self.weight = weight.detach()
+        self.raw = weight.detach()
+        self.scales: tuple[Tensor, ...] = ()
         self.bias = None if bias is None else bias.detach()
         self.out = out.detach()
         self.path = ""
@@ -68,6 +73,24 @@ class WeightedSum:
         self.from_output = 0
         self.rule: Any = None
         self.merged: WeightedSum | None = None
+        self.replaces: WeightedSum | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """The effective weight, merged with a batch norm where there is one; made when a rule asks for it."""
+        weight = self.raw
+        for scale in self.scales:
+            weight = weight * scale
+        return weight
+
+    def let_go(self) -> None:
+        """Forget all values, once the sum has been pulled back for good."""
+        empty = self.raw.new_empty(0)
+        self.x = self.out = self.raw = empty
+        self.scales, self.bias = (), None
+        self.__dict__.pop("has_negative_input", None)
+        if self.replaces is not None and self.replaces.readers == 1:
+            self.replaces.let_go()
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | float | None = None) -> Tensor:
         """Return ``W x + b`` for any input, weight and bias of the right shapes; the result may be overwritten."""
@@ -146,12 +169,14 @@ class WeightedSum:
         """Return the sum with ``scale * x + shift`` in front of it, None where the channels do not line up."""
         return None
 
-    def _like(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> WeightedSum:
+    def _like(self, x: Tensor, bias: Tensor | None, out: Tensor, scale: Tensor | None = None) -> WeightedSum:
         copy = object.__new__(type(self))
         copy.__dict__.update({k: v for k, v in self.__dict__.items() if k != "has_negative_input"})
-        copy.x, copy.weight, copy.out = x.detach(), weight.detach(), out.detach()
+        copy.x, copy.out = x.detach(), out.detach()
+        copy.scales = self.scales if scale is None else (*self.scales, scale)
         copy.bias = None if bias is None else bias.detach()
         copy.readers = copy.rectifiers = 0
+        copy.replaces = None
         return copy
 
 
@@ -193,14 +218,14 @@ class Linear(WeightedSum):
         if self.out.dim() != 2:
             return None
         bias = shift if self.bias is None else self.bias * scale + shift
-        return self._like(self.x, self.weight * scale[:, None], bias, out)
+        return self._like(self.x, bias, out, scale[:, None])
 
     def merged_before(self, x: Tensor, scale: Tensor, shift: Tensor) -> WeightedSum | None:
         if self.x.dim() != 2:
             return None
         offset = F.linear(shift, self.weight)
         bias = offset if self.bias is None else self.bias + offset
-        return self._like(x, self.weight * scale, bias, self.out)
+        return self._like(x, bias, self.out, scale)
 
 
 class Convolution(WeightedSum):
@@ -278,6 +303,7 @@ class Convolution(WeightedSum):
             weights = [torch.cat([row.positive, row.negative], 1) for row in rows]
         bias = self._stack_rows([b.flatten().expand(channels) for b in biases])
         shares = torch.convolution(self._extended(x), self._stack_rows(weights), bias, *self.arguments)
+        del x
         stable = shares.unflatten(1, (self.groups, len(rows), -1))
         torch.div(relevance.unflatten(1, (self.groups, 1, -1)), stable, out=stable)
         scaled = self._stack_rows([w * row.coefficient for w, row in zip(weights, rows, strict=True)])
@@ -298,26 +324,26 @@ class Convolution(WeightedSum):
         return self._pull(shares, shape, weight).unflatten(1, (self.groups, parts, -1))
 
     def merged_after(self, scale: Tensor, shift: Tensor, out: Tensor) -> WeightedSum | None:
-        weight = self._scaled(scale, along_output=True)
+        along = self._along(scale, output=True)
         scale, shift = self._spatial(scale), self._spatial(shift)
-        return self._like(self.x, weight, shift if self.bias is None else self.bias * scale + shift, out)
+        return self._like(self.x, shift if self.bias is None else self.bias * scale + shift, out, along)
 
     def merged_before(self, x: Tensor, scale: Tensor, shift: Tensor) -> WeightedSum | None:
         # Zero padding comes after the norm, so that its shift counts for less at the borders.
         offset = self.forward(self._spatial(shift).expand_as(self.sample), self.weight)
         bias = offset if self.bias is None else self.bias + offset
-        return self._like(x, self._scaled(scale, along_output=False), bias, self.out)
+        return self._like(x, bias, self.out, self._along(scale, output=False))
 
     def _spatial(self, value: Tensor) -> Tensor:
         return value.reshape((-1,) + (1,) * (self.weight.dim() - 2))
 
-    def _scaled(self, scale: Tensor, along_output: bool) -> Tensor:
-        weight = self.weight
-        if along_output != self.transposed:
-            return weight * scale.reshape((-1,) + (1,) * (weight.dim() - 1))
-        grouped = weight.unflatten(0, (self.groups, -1))
-        scale = scale.reshape((self.groups, 1, -1) + (1,) * (weight.dim() - 2))
-        return (grouped * scale).flatten(0, 1)
+    def _along(self, scale: Tensor, output: bool) -> Tensor:
+        """Return a scale per channel so that it multiplies the weight."""
+        kernel = (1,) * (self.raw.dim() - 2)
+        if output != self.transposed:
+            return scale.reshape(-1, 1, *kernel)
+        per_group = scale.reshape(self.groups, 1, -1, *kernel)
+        return per_group.expand(-1, len(self.raw) // self.groups, *(-1,) * (len(kernel) + 1)).flatten(0, 1)
 
 
 class General(WeightedSum):

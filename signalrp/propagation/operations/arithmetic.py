@@ -68,6 +68,8 @@ class Quotient(Step):
     With `inverted` the signal is multiplied by what has been inverted before.
     """
 
+    reads_values = False
+
     def __init__(
         self, engine: Engine, name: str, signal: Tensor, divisor: Tensor, out: Tensor, inverted: bool = False
     ) -> None:

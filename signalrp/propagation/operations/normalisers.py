@@ -17,7 +17,7 @@ from signalrp.propagation.tags import Call, Linked, Tag, mark, tag_of
 
 
 class Scaled(Step):
-    """``scale * (x - mean(x)) + shift`` with a fixed scale; without the mean where `centre` is None.
+    """``weight * scale * (x - mean(x)) + shift`` with fixed factors; without the mean where `centre` is None.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class Scaled(Step):
         The dimensions over which the mean is taken. It is a part of the sum and takes its share: the derivative
         with the scale held fixed is the LN rule of Ali et al. 2022, arXiv:2202.07304.
     """
+
+    reads_values = False
 
     def __init__(
         self,
@@ -35,13 +37,16 @@ class Scaled(Step):
         scale: Tensor,
         shift: Tensor | None,
         centre: Sequence[int] | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         super().__init__(engine, name, [x], out)
-        self.scale, self.shift, self.centre = scale, shift, centre
-        engine.keep_constants(self, "scale", "shift")
+        self.scale, self.shift, self.centre, self.weight = scale, shift, centre, weight
+        engine.keep_constants(self, "scale", "shift", "weight")
 
     def per_unit(self, c: Tensor) -> tuple[Tensor | None, ...]:
         scaled = c * self.scale.conj()
+        if self.weight is not None:
+            scaled = scaled.mul_(self.weight.conj())
         if self.centre is None:
             return (scaled,)
         shape = scaled.shape
@@ -101,6 +106,7 @@ def batch_norm(
             if not engine.is_careful(call) and tag.sum.readers == 1:
                 # Nobody else has read the sum itself; a later reader brings it back.
                 engine.substitute(tag.sum, input.new_empty(0))
+                merged.replaces = tag.sum
             return engine.weighted_sum(call, tag.link.x, merged, out)
     shape = (-1,) + (1,) * (input.dim() - 2)
     step = Scaled(engine, call.name, input, out, scale.reshape(shape), shift.reshape(shape))
@@ -127,9 +133,8 @@ def layer_norm(
             return _modulated(F.layer_norm(input, normalized_shape, None, None, eps), weight, bias)
     with torch.no_grad():
         out, _, rstd = torch.native_layer_norm(input, normalized_shape, weight, bias, eps)
-        scale = rstd if weight is None else rstd * weight
     dims = tuple(range(input.dim() - len(normalized_shape), input.dim()))
-    step = Scaled(engine, call.name, input, out, scale.to(input.dtype), bias, centre=dims)
+    step = Scaled(engine, call.name, input, out, rstd.to(input.dtype), bias, centre=dims, weight=weight)
     return engine.hang(step, [input], out)
 
 

@@ -145,7 +145,10 @@ class RecurrentNode(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return (None, None, *ctx.step.back(grads))
+        step = ctx.step
+        if step.engine.is_last:
+            ctx.step = None
+        return (None, None, *step.back(grads))
 
 
 def cell_of(name: str, weights: Sequence[Sequence[Tensor]], has_bias: bool, equal: bool) -> Cell:

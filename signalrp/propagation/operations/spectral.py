@@ -59,6 +59,8 @@ def magnitude(engine: Engine, call: Call) -> Any:
 class Parts(Step):
     """A complex number's real and imaginary part side by side; what they have got goes to the number as one."""
 
+    reads_values = False
+
     def per_unit(self, c: Tensor) -> Grads:
         return (torch.view_as_complex(c.clone(memory_format=torch.contiguous_format)),)
 
