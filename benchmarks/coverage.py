@@ -53,7 +53,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from speed import _stand_in_for_torchvision as stand_in_for_torchvision
+from speed import stand_in_for_torchvision
 from third_party import SOURCES
 from torch import Tensor, nn
 

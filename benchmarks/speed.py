@@ -53,7 +53,7 @@ def gradient(model: nn.Module, x: Tensor) -> Tensor:
 def zennit_runs(model: nn.Module, x: Tensor) -> dict[str, Run]:
     """Return zennit's composites on the model, where zennit can be imported."""
     try:
-        _stand_in_for_torchvision()
+        stand_in_for_torchvision()
         composites = importlib.import_module("zennit.composites")
         canonizer = importlib.import_module("zennit.canonizers").SequentialMergeBatchNorm
     except ImportError:
@@ -101,7 +101,7 @@ def captum_runs(model: nn.Module, x: Tensor) -> dict[str, Run]:
     return {"epsilon": explain}
 
 
-def _stand_in_for_torchvision() -> None:
+def stand_in_for_torchvision() -> None:
     # zennit names these classes when it is imported and uses them for its own model zoo only.
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is not None:
         return

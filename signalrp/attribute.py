@@ -113,7 +113,7 @@ def attribute(
     """
     if unknown not in ("raise", "gradient"):
         raise ValueError(f'unknown must be "raise" or "gradient", found {unknown!r}.')
-    model = _eager(model)
+    model = eager(model)
     _check_inputs(inputs)
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     missing = [path for path in layers if path not in modules]
@@ -284,7 +284,7 @@ def _relevance(x: Tensor, per_unit: Tensor | None, relevance: Tensor | None) -> 
     return real(result)
 
 
-def _eager(model: Any) -> Any:
+def eager(model: Any) -> Any:
     """Return the model to run: a compiled one's original; refuse what torch functions cannot be seen in."""
     if isinstance(model, torch.export.ExportedProgram):
         model = model.module()

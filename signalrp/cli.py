@@ -163,7 +163,7 @@ def study_gait(
 
     \b
     Rules: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat,
-    deep-taylor, excitation-backprop.
+    deep-taylor, excitation-backprop, cp-lrp, attnlrp, mamba-lrp.
 
     \b
     Results in FOLDER:

@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from signalrp._reach import ADVICE, measure, noise_length
-from signalrp.attribute import Target, _eager, attribute
+from signalrp.attribute import Target, attribute, eager
 from signalrp.propagation.composites import Composite
 from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.rules import Rule
@@ -166,7 +166,7 @@ def _plan(
     stretch = signal.variable[{"trial": slice(1), "time": order}]
     noise = torch.as_tensor(stretch.values).to(like)
     axis = signal.dims.index("time")
-    reach = measure(_eager(model), noise, axis, length=length, window=window, target=target, batch_size=batch_size)
+    reach = measure(eager(model), noise, axis, length=length, window=window, target=target, batch_size=batch_size)
     return exact(reach, length, window)
 
 

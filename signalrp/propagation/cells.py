@@ -99,7 +99,7 @@ class Simple:
     def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps."""
         (op,) = self.sums
-        joined = torch.cat([x, before(first[0], h)], -1)
+        joined = torch.cat([x, loop.ahead], -1)
         z = dense([(joined, op.weight)], op.bias)
         drive = (z > 0).to(z.dtype) if self.rectified else slope(torch.tanh(z), z, 0.0, 1.0)
         flow = Flow(op, joined, z, drive, loop.audit)
@@ -127,7 +127,7 @@ class GRU:
     def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps."""
         p, equal, audit = self.parameters, self.equal, loop.audit
-        ahead = before(first[0], h)
+        ahead = loop.ahead
         from_x, from_h = dense([(x, p.input)], p.input_bias), dense([(ahead, p.hidden)], p.hidden_bias)
         xr, xu, xn = from_x.chunk(3, -1)
         hr, hu, hn = from_h.chunk(3, -1)
@@ -145,14 +145,16 @@ class GRU:
             flow_h = Flow(self.sums[1], ahead, from_h, rows([to_r, to_u, 0.5 * to_n * r]), audit)
             u = 0.5 * u
         else:
-            # In place: a long signal's gates are large.
-            r, u = xr.add_(hr).sigmoid_(), xu.add_(hu).sigmoid_()
+            # In place, and let go of at once: a long signal's gates are large.
+            r, u = xr.add_(hr).sigmoid_(), xu.add_(hu).sigmoid()
             zn = torch.addcmul(xn, r, hn)
-            to_n = slope(torch.tanh(zn), zn, 0.0, 1.0)
-            del zn
+            to_n = torch.tanh(zn).div_(zn).nan_to_num_(nan=1.0)
             to_n.addcmul_(to_n, u, value=-1)
+            del zn
             flow_h = Flow(self.sums[1], ahead, hn, to_n * r, audit)
+            del from_h, hr, hu, hn, r
             flow_x = Flow(self.sums[0], x, xn, to_n, audit)
+            del from_x, xr, xu, xn, to_n
         keep, drivers = u.unbind(0), []
         for t in reversed(range(loop.steps)):
             unit = loop.at(t)
@@ -186,7 +188,7 @@ class LSTM:
 
     def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps; `cell` holds what arrives at the cell's state behind a step."""
-        gates = self._gates(x, h, first, loop.audit)
+        gates = self._gates(x, h, first, loop)
         flow, projection = gates.flow, gates.projection
         keep, to_cell = gates.forget.unbind(0), gates.per_cell.unbind(0)
         inner = Loop(gates.inner, gates.inner, loop.epsilon, loop.audit) if gates.inner is not None else None
@@ -213,9 +215,8 @@ class LSTM:
             found.absorbed["constant"] = sum(total(a * b) for a, b in zip(driven, gates.constants, strict=True))
         return found
 
-    def _gates(self, x: Tensor, h: Tensor, first: Sequence[Tensor], audit: bool) -> _Gates:
-        p, width = self.parameters, self.sums[0].width
-        ahead = before(first[0], h)
+    def _gates(self, x: Tensor, h: Tensor, first: Sequence[Tensor], loop: Loop) -> _Gates:
+        p, width, ahead, audit = self.parameters, self.sums[0].width, loop.ahead, loop.audit
         z = dense([(x, self.weight[..., :width]), (ahead, self.weight[..., width:])], p.bias)
         zi, zf, zg, zo = z.chunk(4, -1)
         constants: tuple[Tensor, ...] = ()

@@ -194,7 +194,7 @@ class Loop:
 
     Parameters
     ----------
-    before : torch.Tensor
+    ahead : torch.Tensor
         The hidden states that the steps start from, (time, direction, batch, units).
     arrived : torch.Tensor
         Relevance per unit of the states that they end in, from the layer's output.
@@ -204,8 +204,8 @@ class Loop:
         Whether to note what the stabiliser takes.
     """
 
-    def __init__(self, before: Tensor, arrived: Tensor, epsilon: float, audit: bool) -> None:
-        self.before, self.arrived, self.epsilon = before.unbind(0), arrived.unbind(0), epsilon
+    def __init__(self, ahead: Tensor, arrived: Tensor, epsilon: float, audit: bool) -> None:
+        self.ahead, self.before, self.arrived, self.epsilon = ahead, ahead.unbind(0), arrived.unbind(0), epsilon
         self.audit = audit
         self.steps, self.stabiliser = len(self.arrived), 0.0
         self.behind: Tensor | None = None

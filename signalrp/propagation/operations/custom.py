@@ -45,7 +45,8 @@ def register_operation(
     ----------
     function : callable
         The function as the model calls it: a builtin or Python function of torch, or a tensor method
-        (``torch.Tensor.name``). The last registration counts.
+        (``torch.Tensor.name``), or a subclass of ``torch.autograd.Function``, which otherwise is explained by the torch
+        functions in its ``forward``. The last registration counts.
     behaviour : {"homogeneous", "pointwise", "constant"} or callable
         ``homogeneous``: linear or piecewise linear through the origin, its derivative is right. ``pointwise``: a
         function of one tensor, element by element: the slope from the origin. ``constant``: nothing goes

@@ -15,7 +15,7 @@ from signalrp.propagation.cells import GRU, LSTM, Found, Parameters, Simple
 from signalrp.propagation.engine import Engine
 from signalrp.propagation.nodes import Grads, Step
 from signalrp.propagation.pull import amount, stabilise, total
-from signalrp.propagation.recurrence import Loop
+from signalrp.propagation.recurrence import Loop, before
 from signalrp.propagation.registry import handles
 from signalrp.propagation.sums import WeightedSum
 from signalrp.propagation.tags import Call, Tag, mark, tag_of
@@ -113,8 +113,7 @@ class Recurrence(Step):
         states, units = layout.apart(self.out.to(kind)), [unit.to(kind) for unit in units]
         ends = layout.ends(units[1]) if len(units) > 1 else {}
         with torch.no_grad():
-            ahead = torch.cat([first[0][None], states[:-1]])
-            loop = Loop(ahead, layout.apart(units[0]), engine.epsilon, engine.ledger is not None)
+            loop = Loop(before(first[0], states), layout.apart(units[0]), engine.epsilon, engine.ledger is not None)
             found = self.cell.back(layout.spread(x), states, first, ends, loop)
         return found, loop.stabiliser
 
