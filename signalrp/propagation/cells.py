@@ -96,7 +96,7 @@ class Simple:
         reach = None if rectified else p.input.new_ones(())
         self.sums = [DirectionalSum(torch.cat([p.input, p.hidden], -1), p.bias, p.input.shape[-1], reach)]
 
-    def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
+    def back(self, x: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps."""
         (op,) = self.sums
         joined = torch.cat([x, loop.ahead], -1)
@@ -124,7 +124,7 @@ class GRU:
 
         self.sums = [of(p.input, p.input_bias, p.input.shape[-1]), of(p.hidden, p.hidden_bias, 0)]
 
-    def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
+    def back(self, x: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps."""
         p, equal, audit = self.parameters, self.equal, loop.audit
         ahead = loop.ahead
@@ -186,9 +186,9 @@ class LSTM:
         if p.projection is not None:
             self.sums.append(DirectionalSum(p.projection, None, 0, p.input.new_ones(())))
 
-    def back(self, x: Tensor, h: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
+    def back(self, x: Tensor, first: Sequence[Tensor], cell: Mapping[int, Tensor], loop: Loop) -> Found:
         """Pull back through all steps; `cell` holds what arrives at the cell's state behind a step."""
-        gates = self._gates(x, h, first, loop)
+        gates = self._gates(x, first, loop)
         flow, projection = gates.flow, gates.projection
         keep, to_cell = gates.forget.unbind(0), gates.per_cell.unbind(0)
         inner = Loop(gates.inner, gates.inner, loop.epsilon, loop.audit) if gates.inner is not None else None
@@ -215,7 +215,7 @@ class LSTM:
             found.absorbed["constant"] = sum(total(a * b) for a, b in zip(driven, gates.constants, strict=True))
         return found
 
-    def _gates(self, x: Tensor, h: Tensor, first: Sequence[Tensor], loop: Loop) -> _Gates:
+    def _gates(self, x: Tensor, first: Sequence[Tensor], loop: Loop) -> _Gates:
         p, width, ahead, audit = self.parameters, self.sums[0].width, loop.ahead, loop.audit
         z = dense([(x, self.weight[..., :width]), (ahead, self.weight[..., width:])], p.bias)
         zi, zf, zg, zo = z.chunk(4, -1)
@@ -247,7 +247,10 @@ class LSTM:
         per_cell = tanh.div_(s).nan_to_num_(nan=1.0).mul_(o)
         if self.equal:
             per_cell = 0.5 * per_cell
-        projection = Flow(self.sums[1], inner, h, torch.ones_like(h), audit) if inner is not None else None
+        projection = None
+        if inner is not None and p.projection is not None:
+            projected = dense([(inner, p.projection)], None)
+            projection = Flow(self.sums[1], inner, projected, torch.ones_like(projected), audit)
         return _Gates(flow, projection, inner, f, per_cell, constants)
 
 

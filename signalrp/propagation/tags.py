@@ -17,51 +17,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Floor:
-    """A tensor that is the greater of a signal and a positive number."""
+class Linked:
+    """What a tensor was made of, for as long as neither has been overwritten since.
+
+    By itself: the input of the operation that made it, so that a batch norm can be merged with a weighted sum.
+    """
 
     signal: Tensor
-    value: float
     signal_version: int
     version: int
 
     def holds(self, out: Tensor) -> bool:
         """Whether signal and result are as they were."""
         return self.signal._version == self.signal_version and out._version == self.version
+
+
+@dataclass(slots=True)
+class Affine(Linked):
+    """A tensor that is ``scale * signal + offset`` with two numbers."""
+
+    scale: float
+    offset: float
+
+
+@dataclass(slots=True)
+class Floor(Linked):
+    """A tensor that is the greater of a signal and a positive number."""
+
+    value: float
 
 
 Gate = Literal["", "gate", "attention", "divisor"]
-
-
-@dataclass(slots=True)
-class Linked:
-    """The input of the operation that made a tensor, so that a batch norm can be merged with a weighted sum.
-
-    The version counters tell whether either has been overwritten since; then nothing is merged.
-    """
-
-    x: Tensor
-    input_version: int
-    output_version: int
-
-    def holds(self, out: Tensor) -> bool:
-        """Whether input and output are as they were."""
-        return self.x._version == self.input_version and out._version == self.output_version
-
-
-@dataclass(slots=True)
-class Affine:
-    """A tensor that is ``scale * signal + offset`` with two numbers."""
-
-    signal: Tensor
-    scale: float
-    offset: float
-    signal_version: int
-    version: int
-
-    def holds(self, out: Tensor) -> bool:
-        """Whether signal and result are as they were."""
-        return self.signal._version == self.signal_version and out._version == self.version
 
 
 @dataclass(slots=True, eq=False)

@@ -96,7 +96,7 @@ def _note(engine: Engine, call: Call, out: Tensor, scale: float, offset: float) 
     signal = x if before is None else before.signal
     scale, offset = (scale, offset) if before is None else (scale * before.scale, scale * before.offset + offset)
     made = engine.inherited(call)
-    made.affine = Affine(signal, scale, offset, signal._version, out._version)
+    made.affine = Affine(signal, signal._version, out._version, scale, offset)
     mark(out, made)
 
 

@@ -107,7 +107,7 @@ def batch_norm(
                 # Nobody else has read the sum itself; a later reader brings it back.
                 engine.substitute(tag.sum, input.new_empty(0))
                 merged.replaces = tag.sum
-            return engine.weighted_sum(call, tag.link.x, merged, out)
+            return engine.weighted_sum(call, tag.link.signal, merged, out)
     shape = (-1,) + (1,) * (input.dim() - 2)
     step = Scaled(engine, call.name, input, out, scale.reshape(shape), shift.reshape(shape))
     result = engine.hang(step, [input], out)

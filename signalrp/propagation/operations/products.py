@@ -51,7 +51,7 @@ def share_product(engine: Engine, call: Call, spread: str = "equal") -> Any:
 def _share_affine(engine: Engine, call: Call, affine: Sequence[Affine | None]) -> Tensor:
     out: Tensor = call.value()
     pairs = zip(call.tracked, affine, strict=True)
-    parts = [a or Affine(t, 1.0, 0.0, t._version, t._version) for t, a in pairs]
+    parts = [a or Affine(t, t._version, t._version, 1.0, 0.0) for t, a in pairs]
     step = AffineProduct(engine, call, [a.signal for a in parts], out)
     step.affine = [(a.scale, a.offset) for a in parts]
     return engine.hang(step, [a.signal for a in parts], out)

@@ -110,11 +110,12 @@ class Recurrence(Step):
         # Under autocast what went in, what came out and the weights differ in type.
         kind = self.cell.sums[0].weight.dtype
         x, *first = (value.to(kind) for value in self.inputs)
-        states, units = layout.apart(self.out.to(kind)), [unit.to(kind) for unit in units]
+        units = [unit.to(kind) for unit in units]
         ends = layout.ends(units[1]) if len(units) > 1 else {}
         with torch.no_grad():
-            loop = Loop(before(first[0], states), layout.apart(units[0]), engine.epsilon, engine.ledger is not None)
-            found = self.cell.back(layout.spread(x), states, first, ends, loop)
+            ahead = before(first[0], layout.apart(self.out.to(kind)))
+            loop = Loop(ahead, layout.apart(units[0]), engine.epsilon, engine.ledger is not None)
+            found = self.cell.back(layout.spread(x), first, ends, loop)
         return found, loop.stabiliser
 
     def _arrived(self, found: Found) -> list[tuple[Tensor | None, Tensor | None]]:

@@ -156,7 +156,7 @@ def note_floor(engine: Engine, call: Call, out: Tensor, value: Any) -> None:
     if not isinstance(value, (int, float)) or value <= 0:
         return
     x, made = call.tracked[0], engine.inherited(call)
-    made.floor = Floor(x, float(value), x._version, out._version)
+    made.floor = Floor(x, x._version, out._version, float(value))
     mark(out, made)
 
 

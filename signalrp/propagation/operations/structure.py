@@ -76,7 +76,7 @@ def move(engine: Engine, call: Call, *args: Any, **kwargs: Any) -> Any:
         # The same view of the signal, so that a number added before is still known behind it.
         signal = call.rebind(link.signal)
         made = engine.inherited(call)
-        made.affine = Affine(signal, link.scale, link.offset, signal._version, out._version)
+        made.affine = Affine(signal, signal._version, out._version, link.scale, link.offset)
         mark(out, made)
     return out
 

@@ -227,9 +227,9 @@ def hang_sum(engine: Engine, call: Call, x: Tensor, op: WeightedSum, out: Tensor
         return engine.local(call, spread="proportional")
     tag = tag_of(x, engine)
     if tag is not None and tag.norm is not None and tag.link is not None and tag.link.holds(x):
-        merged = op.merged_before(tag.link.x, *tag.norm)
+        merged = op.merged_before(tag.link.signal, *tag.norm)
         if merged is not None:
-            return engine.weighted_sum(call, tag.link.x, merged, out)
+            return engine.weighted_sum(call, tag.link.signal, merged, out)
     return engine.weighted_sum(call, x, op, out)
 
 
