@@ -89,9 +89,7 @@ def _slopes(gate: Tensor, z: Tensor) -> Tensor:
 class Simple:
     """``h' = f(W x + U h + b)`` with tanh or ReLU."""
 
-    gates = 1
-
-    def __init__(self, parameters: Parameters, equal: bool, rectified: bool) -> None:
+    def __init__(self, parameters: Parameters, rectified: bool) -> None:
         p, self.rectified = parameters, rectified
         reach = None if rectified else p.input.new_ones(())
         self.sums = [DirectionalSum(torch.cat([p.input, p.hidden], -1), p.bias, p.input.shape[-1], reach)]
@@ -110,8 +108,6 @@ class Simple:
 
 class GRU:
     """``h' = (1 - u) n + u h`` with ``n = tanh(A x + a + r (B h + b))``: two weighted sums, one behind a gate."""
-
-    gates = 3
 
     def __init__(self, parameters: Parameters, equal: bool) -> None:
         self.parameters, self.equal = parameters, equal
@@ -171,8 +167,6 @@ class GRU:
 
 class LSTM:
     """``h = o tanh(s)`` with ``s' = f s + i g`` and ``g = tanh(W x + U h + b)``; `h` may be projected."""
-
-    gates = 4
 
     def __init__(self, parameters: Parameters, equal: bool) -> None:
         self.parameters, self.equal = parameters, equal

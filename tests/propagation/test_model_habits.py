@@ -10,27 +10,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from reference.asking import explain, normal, same
 from reference.checks import assert_accounted, assert_same_state, state
 from reference.networks import randomise
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
-
-import signalrp
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def same(found: Any, expected: Any, tolerance: float = 1e-9) -> None:
-    """Compare relevance, relative to the largest."""
-    assert float(expected.abs().max()) > 0
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
-
-
-def explain(model: Any, x: Any, composite: Any = "epsilon-plus", target: Any = 1, **options: Any) -> Any:
-    return signalrp.attribute(model, x, target, composite, **options)
-
 
 # -- models that change themselves ----------------------------------------
 

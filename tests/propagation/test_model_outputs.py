@@ -12,26 +12,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from reference.asking import explain, normal, same
 from reference.checks import assert_accounted
 from reference.networks import randomise
 from torch import Tensor, nn
-
-import signalrp
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def same(found: Any, expected: Any, tolerance: float = 1e-9) -> None:
-    """Compare relevance, relative to the largest."""
-    assert float(expected.abs().max()) > 0
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
-
-
-def explain(model: Any, x: Any, composite: Any = "epsilon-plus", target: Any = 1, **options: Any) -> Any:
-    return signalrp.attribute(model, x, target, composite, **options)
-
 
 # -- what goes in and comes out ----------------------------------------
 

@@ -40,7 +40,7 @@ def multiply(engine: Engine, call: Call, input: Any, other: Any) -> Any:
         signal, factor = call.tracked if parts[0] else call.tracked[::-1]
         out = call.value()
         return engine.hang(Quotient(engine, call.name, signal, factor, out, inverted=True), [signal], out)
-    return share_product(engine, call)
+    return share_product(engine, call, parts=parts)
 
 
 @handles("div", "__truediv__", "true_divide", "divide", "__rtruediv__", "__rdiv__")

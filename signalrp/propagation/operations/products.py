@@ -38,9 +38,9 @@ def shares(engine: Engine, call: Call) -> list[float]:
     return [1 / whole if take else 0.0 for take in takes]
 
 
-def share_product(engine: Engine, call: Call, spread: str = "equal") -> Any:
-    """Run a function that is linear in each of its tracked factors."""
-    parts = shares(engine, call)
+def share_product(engine: Engine, call: Call, spread: str = "equal", parts: list[float] | None = None) -> Any:
+    """Run a function that is linear in each of its tracked factors; `parts` are their shares where they are known."""
+    parts = shares(engine, call) if parts is None else parts
     if parts == [0.5, 0.5]:
         affine = [affine_of(engine, t) for t in call.tracked]
         if any(a is not None for a in affine):
@@ -94,7 +94,7 @@ class AffineProduct(Step):
 
     def relevance(self, r: Tensor) -> Grads:
         grads = self.per_unit(self._unit(r))
-        return tuple(real(g * x) if g is not None else None for g, x in zip(grads, self.inputs, strict=True))
+        return tuple(None if g is None else real(g * x) for g, x in zip(grads, self.inputs, strict=True))
 
     def absorbed(self, c: Tensor, is_relevance: bool) -> dict[str, float]:
         unit = self._unit(c) if is_relevance else c

@@ -158,7 +158,7 @@ def cell_of(name: str, weights: Sequence[Sequence[Tensor]], has_bias: bool, equa
         return LSTM(parameters, equal)
     if name.startswith("gru"):
         return GRU(parameters, equal)
-    return Simple(parameters, equal, rectified="relu" in name)
+    return Simple(parameters, rectified="relu" in name)
 
 
 def hang_layer(
