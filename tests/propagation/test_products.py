@@ -347,3 +347,17 @@ def test_functions_written_by_hand(name: str, composite: Composite) -> None:
     by_hand, by_name = HANDS[name]
     x = normal(*SHAPE)
     close(explained(by_hand, (x,), composite).relevance[0], explained(by_name, (x,), composite).relevance[0])
+
+
+@pytest.mark.parametrize("name", ["addr", "addbmm"])
+def test_what_beta_leaves_out_is_not_read(name: str) -> None:
+    def model(x: Tensor) -> Tensor:
+        other = torch.ones(4, dtype=x.dtype) if name == "addr" else torch.ones(2, 3, 4, dtype=x.dtype)
+        unread = torch.full((3, 4), torch.nan, dtype=x.dtype)
+        factors = (x[0], other) if name == "addr" else (x[None].expand(2, 3, 3), other)
+        return getattr(torch, name)(unread, *factors, beta=0).sum().reshape(1)
+
+    x = torch.ones(3, 3, dtype=torch.float64)
+    result = signalrp.attribute(model, x, lambda out: out)
+    assert torch.isfinite(result.relevance).all()
+    torch.testing.assert_close(result.relevance.sum(), model(x)[0], rtol=1e-5, atol=1e-8)

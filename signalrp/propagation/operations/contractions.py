@@ -163,7 +163,8 @@ def add_matrix_product(
     """A sum of products of matrices, or the product of two vectors, added to what is there."""
     with engine:
         part = torch.outer(first, second) if call.name == "addr" else torch.bmm(first, second).sum(0)
-        return input * beta + part * alpha
+        # With a beta of 0 torch does not read the first input: it may be uninitialised.
+        return input * beta + part * alpha if beta else part * alpha
 
 
 @handles("linalg_solve", "linalg_solve_triangular", "cholesky_solve")
