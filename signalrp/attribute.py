@@ -40,6 +40,10 @@ class Attribution:
         The classes explained, (batch,); None where a callable or a single output was explained.
     explained : torch.Tensor
         The scalar explained for each sample, (batch,): what relevance and absorbed sum to.
+    per_unit : tensor, or tuple, list or dict of tensors
+        The modified gradient c at the inputs: relevance is ``inputs * per_unit``, plus what rules that give relevance
+        to zeros as well (ZBox, Flat, WSquare) hand to the inputs as such. Of a complex input, relevance is the real
+        part of ``inputs * per_unit.conj()``.
     layers : dict
         Relevance at the outputs of the modules asked for; a tuple of tensors for modules called several times.
     absorbed : torch.Tensor or None
@@ -52,6 +56,7 @@ class Attribution:
     output: Tensor
     target: Tensor | None
     explained: Tensor
+    per_unit: Any
     layers: dict[str, Any] = field(default_factory=dict)
     absorbed: Tensor | None = None
     ledger: pd.DataFrame | None = None
@@ -185,10 +190,9 @@ class _Run:
         # Layers are read from the sums' values afterwards.
         retain = ledger is not None or bool(captured)
         pulled = engine.pull_back(self.output, self.seed, ends, retain)
-        shares = iter([_relevance(x, *parts) for x, parts in zip(self.leaves, pulled, strict=False)])
-        relevance = with_tensors(
-            self.inputs, lambda t: next(shares) if t.is_floating_point() or t.is_complex() else None
-        )
+        leaves = list(zip(self.leaves, pulled, strict=False))
+        relevance = self._at_inputs([_relevance(x, *parts) for x, parts in leaves])
+        per_unit = self._at_inputs([torch.zeros_like(x) if c is None else c for x, (c, _) in leaves])
         parts = iter(pulled[len(self.leaves) :])
         for capture in captured:
             capture.take(parts)
@@ -197,12 +201,18 @@ class _Run:
             self.shown.detach(),
             self.target,
             self.scalar.detach(),
+            per_unit,
             {path: _layer(calls) for path, calls in self.captured.items()},
         )
         if ledger is not None:
             engine.ledger = ledger
             self._audit(ledger, ends, result)
         return result
+
+    def _at_inputs(self, values: list[Tensor]) -> Any:
+        """Return what was found for each leaf in the structure of the inputs."""
+        each = iter(values)
+        return with_tensors(self.inputs, lambda t: next(each) if t.is_floating_point() or t.is_complex() else None)
 
     def _audit(self, ledger: Ledger, ends: list[GradientEdge], result: Attribution) -> None:
         """Pull every sample back by itself: only so can what is absorbed be told apart by sample."""

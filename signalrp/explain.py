@@ -22,7 +22,8 @@ from signalrp.windows import WHOLE, Batch, Parts, Plan, exact, sliding
 
 DIMENSIONS = ("trial", "channel", "time")
 _VARIABLES = {
-    "signal", "relevance", "output", "target", "explained", "absorbed", "class", "window", "window_start", "window_stop"
+    "signal", "relevance", "output", "target", "explained", "absorbed", "per_unit", "class", "window", "window_start",
+    "window_stop",
 }  # fmt: skip
 
 
@@ -40,6 +41,7 @@ def explain(
     batch_size: int = 64,
     device: str | torch.device | None = None,
     audit: bool = False,
+    per_unit: bool = False,
     unknown: Literal["raise", "gradient"] = "raise",
     progress: bool = False,
 ) -> xr.Dataset:
@@ -79,6 +81,8 @@ def explain(
         Where to compute; by default where the model is. The model itself is not moved.
     audit : bool
         Return what was absorbed as well (slower).
+    per_unit : bool
+        Return relevance per unit of the signal as well, which :func:`signalrp.inspect` needs.
     unknown : {"raise", "gradient"}
         See :func:`signalrp.attribute`.
     progress : bool
@@ -89,9 +93,10 @@ def explain(
     xarray.Dataset
         ``signal`` and ``relevance`` in the dimensions of the signal; ``output`` (trial, class) as the model returned
         it; ``target`` (trial), absent for a callable; ``explained`` (trial), the scalar that was explained;
-        ``label`` (trial), where known; ``absorbed`` (trial), with an audit. With an overlap, output, target, explained
-        and absorbed have the dimension ``window`` behind ``trial``, with the coordinates ``window_start`` and
-        ``window_stop``, the times of a window's first and last sample. The attributes tell model, composite and
+        ``label`` (trial), where known; ``absorbed`` (trial), with an audit; ``per_unit``, where asked for, in the
+        dimensions of the signal: the modified gradient c of `signalrp.Attribution`. With an overlap, output, target,
+        explained and absorbed have the dimension ``window`` behind ``trial``, with the coordinates ``window_start``
+        and ``window_stop``, the times of a window's first and last sample. The attributes tell model, composite and
         versions. :meth:`xarray.Dataset.to_netcdf` saves it, :func:`load` reads it again.
 
     Raises
@@ -118,13 +123,13 @@ def explain(
     place = home or torch.device(device or "cpu")
     like = torch.empty(0, dtype=dtype, device=place)
     plan = _plan(signal, window, overlap, target, model, like, batch_size)
-    parts = Parts(signal, plan)
+    parts = Parts(signal, plan, per_unit)
     label = None
     for batch in _steps(plan.batches(trials, batch_size), progress):
         x = torch.as_tensor(parts.inputs(batch)).to(like)
         wanted = plan.target(_of_batch(target, [trial for trial, _ in batch], trials), batch[0][1])
         result = attribute(model, x, wanted, chosen, audit=audit, unknown=unknown)
-        if parts.relevance is None:
+        if not parts.maps:
             label = _true_classes(signal, result.output.shape, classes)
         parts.add(batch, result)
     return _dataset(signal, parts.finish(), label, classes, model, chosen)

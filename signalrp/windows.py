@@ -131,12 +131,16 @@ def exact(reach: Reach, length: int, window: int) -> Plan:
     return Plan(pieces, reach.axis)
 
 
+_UNITS = {"relevance": "relevance", "per_unit": "relevance per unit of signal"}
+
+
 class Parts:
     """An explanation that comes together from batches of trials and pieces."""
 
-    def __init__(self, signal: xr.DataArray, plan: Plan) -> None:
+    def __init__(self, signal: xr.DataArray, plan: Plan, per_unit: bool) -> None:
         self.signal, self.plan = signal, plan
-        self.relevance: np.ndarray | None = None
+        self.maps: dict[str, np.ndarray] = {}
+        self._names = ("relevance", "per_unit") if per_unit else ("relevance",)
         self.output: np.ndarray | None = None
         self.scalars: dict[str, np.ndarray] = {}
         self._numbers = {piece: number for number, piece in enumerate(plan.pieces)}
@@ -151,14 +155,16 @@ class Parts:
 
     def add(self, batch: Batch, result: Attribution) -> None:
         """Take in what was found for a batch."""
-        relevance, output = _array(result.relevance), _array(result.output)
-        if self.relevance is None:
-            self.relevance = np.zeros(self.signal.shape, relevance.dtype)
-        for place, values in zip(batch, relevance, strict=True):
-            self.relevance[self._place(*place)] += values
+        output = _array(result.output)
+        for name in self._names:
+            found = _array(getattr(result, name))
+            whole = self.maps.setdefault(name, np.zeros(self.signal.shape, found.dtype))
+            for place, values in zip(batch, found, strict=True):
+                whole[self._place(*place)] += values
         numbers = [(trial, self._numbers[piece]) for trial, piece in batch]
         index = tuple(np.array(numbers).T)
-        shape = (len(self.relevance), len(self.plan.pieces))
+        trials = self.signal.sizes["trial"]
+        shape = (trials, len(self.plan.pieces))
         for name in ("target", "explained", "absorbed"):
             value = getattr(result, name)
             if value is not None:
@@ -170,22 +176,23 @@ class Parts:
             self.output[index] = output
             return
         if self.output is None:
-            whole = list(output.shape)
-            whole[0], whole[self.plan.axis] = len(self.relevance), self.plan.pieces[-1].end or 0
-            self.output = np.zeros(whole, output.dtype)
+            sizes = list(output.shape)
+            sizes[0], sizes[self.plan.axis] = trials, self.plan.pieces[-1].end or 0
+            self.output = np.zeros(sizes, output.dtype)
         for (trial, piece), values in zip(batch, output, strict=True):
             kept, instants = self.plan.at(piece.kept), self.plan.at(slice(piece.begin, piece.end))
             self.output[trial][instants[1:]] = values[kept[1:]]
 
     def finish(self) -> dict[str, Any]:
         """Return the variables of the explanation, once all batches were added."""
-        if self.relevance is None or self.output is None:
+        if self.output is None:
             raise ValueError("nothing was explained.")
         lead: tuple[str, ...] = ("trial",)
         scalars, output, windows = self.scalars, self.output, {}
         if self.plan.by_itself:
             lead = ("trial", "window")
-            self.relevance /= self._times_explained(self.relevance.dtype)
+            for values in self.maps.values():
+                values /= self._times_explained(values.dtype)
             windows = self._times()
         else:
             # Pieces that divide the output's instants among themselves add up; else there is but one.
@@ -194,7 +201,7 @@ class Parts:
         rest = output.ndim - len(lead)
         inner = ("class",) if rest == 1 else tuple(f"output_{i + 1}" for i in range(rest))
         return {
-            "relevance": (self.signal.dims, self.relevance, {"units": "relevance"}),
+            **{name: (self.signal.dims, values, {"units": _UNITS[name]}) for name, values in self.maps.items()},
             "output": ((*lead, *inner), output),
             **{name: (lead, value) for name, value in scalars.items()},
             **windows,

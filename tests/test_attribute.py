@@ -377,3 +377,34 @@ def test_a_callable_target_leaves_the_output_the_models(model: nn.Module, x: Ten
     assert torch.equal(result.output, model(x))
     torch.testing.assert_close(result.explained, result.output[:, 0] - result.output[:, 1])
     assert result.target is None
+
+
+# -- relevance per unit of the input ----------------
+
+
+@pytest.mark.parametrize("composite", ["epsilon", "epsilon-plus"])
+def test_relevance_is_the_input_times_its_relevance_per_unit(model: nn.Module, x: Tensor, composite: str) -> None:
+    found = signalrp.attribute(model, x, composite=composite)
+    torch.testing.assert_close(found.relevance, x * found.per_unit, rtol=0, atol=0)
+
+
+def test_relevance_per_unit_is_known_where_the_input_is_zero() -> None:
+    layer = nn.Linear(3, 2, bias=False).double().eval()
+    x = torch.tensor([[0.0, 2.0, -1.0]], dtype=torch.float64)
+    found = signalrp.attribute(layer, x, 1, signalrp.Epsilon(0.0))
+    torch.testing.assert_close(found.per_unit, layer.weight[1:2].detach())
+    assert found.relevance[0, 0] == 0
+
+
+def test_what_a_rule_gives_as_such_is_beside_relevance_per_unit(model: nn.Module, x: Tensor) -> None:
+    flat = signalrp.composite("epsilon").where(signalrp.Flat(), from_input=1)
+    found = signalrp.attribute(model, x, composite=flat)
+    assert not found.per_unit.any()
+    assert found.relevance.any()
+
+
+def test_relevance_per_unit_of_complex_and_of_integer_inputs() -> None:
+    z = torch.randn(2, 5, dtype=torch.complex128)
+    found = signalrp.attribute(lambda z, n: (z * n).abs().sum(1), (z, torch.arange(5)), composite="epsilon")
+    torch.testing.assert_close(found.relevance[0], (z * found.per_unit[0].conj()).real)
+    assert found.per_unit[1] is None

@@ -336,3 +336,11 @@ def test_progress_without_tqdm_says_what_to_install(model, signal, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match=r"signalrp\[cli\]"):
         signalrp.explain(model, signal, progress=True)
+
+
+def test_relevance_per_unit_is_kept_when_asked_for(model, signal):
+    assert "per_unit" not in signalrp.explain(model, signal)
+    explanation = signalrp.explain(model, signal, composite="epsilon", per_unit=True, batch_size=3)
+    assert explanation["per_unit"].dims == signal.dims
+    assert explanation["per_unit"].attrs["units"] == "relevance per unit of signal"
+    np.testing.assert_allclose(signal * explanation["per_unit"], explanation["relevance"], rtol=1e-6)

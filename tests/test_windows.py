@@ -470,3 +470,14 @@ def test_a_file_of_windows_loses_nothing(classifier, tmp_path):
     xr.testing.assert_identical(signalrp.load(tmp_path / "windows.nc"), found)
     with pytest.raises(ValueError, match="'window' has the name of a part"):
         signalrp.explain(classifier, recording(300).assign_coords(window=3), window=100, overlap=10)
+
+
+@pytest.mark.parametrize("overlap", [None, 8])
+def test_relevance_per_unit_comes_together_from_windows(overlap):
+    torch.manual_seed(3)
+    model = same().double().eval()
+    signal = np.random.default_rng(3).normal(size=(2, 3, 100))
+    found = signalrp.explain(
+        model, signal, lambda out: out[:, 1].sum(-1), "epsilon", window=24, overlap=overlap, per_unit=True
+    )
+    np.testing.assert_allclose(found["per_unit"] * signal, found["relevance"], atol=1e-12)
