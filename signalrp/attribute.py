@@ -22,8 +22,7 @@ from signalrp.propagation.ledger import Ledger
 from signalrp.propagation.pull import real
 from signalrp.propagation.rules import Rule
 from signalrp.propagation.tags import tag_of, tensors_in, with_tensors
-
-Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
+from signalrp.targets import Target, explained
 
 
 @dataclass
@@ -119,7 +118,7 @@ def attribute(
     if unknown not in ("raise", "gradient"):
         raise ValueError(f'unknown must be "raise" or "gradient", found {unknown!r}.')
     model = eager(model)
-    _check_inputs(inputs)
+    check_inputs(inputs)
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     missing = [path for path in layers if path not in modules]
     if missing:
@@ -160,8 +159,7 @@ class _Run:
             else:
                 returned = model(tracked)
             samples = next(tensors_in(inputs)).shape[:1]
-            self.output, self.scalar, self.seed, self.target = _explained(returned, target, samples)
-            self.shown = _main_output(returned) if callable(target) and _has_output(returned) else self.output
+            self.output, self.scalar, self.seed, self.target, self.shown = explained(returned, target, samples)
         if not self.output.requires_grad or tag_of(self.output, engine) is None:
             raise ValueError(
                 "the explained output does not depend on the inputs by a differentiable way; does the model "
@@ -316,68 +314,9 @@ def eager(model: Any) -> Any:
     return model
 
 
-def _check_inputs(inputs: Any) -> None:
+def check_inputs(inputs: Any) -> None:
+    """Refuse inputs that are not finite."""
     for x in tensors_in(inputs):
         if (x.is_floating_point() or x.is_complex()) and not bool(torch.isfinite(x).all()):
             bad = int((~torch.isfinite(x)).sum())
             raise ValueError(f"{bad} of {x.numel()} input values are NaN or infinite; fill or leave out those samples.")
-
-
-def _explained(returned: Any, target: Target, samples: torch.Size) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the tensor to pull back from, the explained scalars, the seed and the classes."""
-    if callable(target):
-        scalar = target(returned)
-        if not isinstance(scalar, Tensor) or tuple(scalar.shape) not in ((1,), tuple(samples)):
-            found = f"shape {tuple(scalar.shape)}" if isinstance(scalar, Tensor) else type(scalar).__name__
-            raise ValueError(f"the target function must return one number per sample, {tuple(samples)}, found {found}.")
-        _check_output(scalar)
-        return scalar, scalar, torch.ones_like(scalar), None
-    output = _main_output(returned)
-    _check_output(output)
-    if output.dim() == 1 and target is None:
-        return output, output, torch.ones_like(output), None
-    if output.dim() != 2:
-        raise ValueError(
-            f"the model's output has shape {tuple(output.shape)} where (batch, classes) was expected; say what to "
-            "explain with a target function, e.g. target=lambda out: out[:, :, 10].sum(1)."
-        )
-    batch, classes = output.shape
-    with torch.no_grad():
-        chosen = output.argmax(1) if target is None else torch.as_tensor(target, device=output.device)
-    if chosen.is_floating_point() or chosen.dtype == torch.bool or chosen.dim() > 1:
-        raise ValueError(
-            f"targets must be integers, one or one per sample, found {chosen.dtype}, {tuple(chosen.shape)}."
-        )
-    if chosen.dim() == 1 and len(chosen) != batch:
-        raise ValueError(f"found {len(chosen)} targets for {batch} samples; give one, or one per sample.")
-    chosen = chosen.long().expand(batch)
-    if bool(((chosen < 0) | (chosen >= classes)).any()):
-        wrong = int(chosen[(chosen < 0) | (chosen >= classes)][0])
-        raise ValueError(f"target {wrong} is out of range; the model has classes 0 to {classes - 1}.")
-    seed = torch.zeros_like(output).scatter_(1, chosen[:, None], 1)
-    return output, output.detach().gather(1, chosen[:, None])[:, 0], seed, chosen.clone()
-
-
-def _has_output(returned: Any) -> bool:
-    values = tuple(returned.values()) if isinstance(returned, Mapping) else returned
-    return any(tensor.is_floating_point() for tensor in tensors_in(values))
-
-
-def _main_output(returned: Any) -> Tensor:
-    if isinstance(returned, Tensor):
-        return returned
-    if isinstance(returned, Mapping) and isinstance(returned.get("logits"), Tensor):
-        return returned["logits"]
-    values = returned.values() if isinstance(returned, Mapping) else returned
-    for tensor in tensors_in(tuple(values) if isinstance(values, Sequence) or isinstance(returned, Mapping) else ()):
-        if tensor.is_floating_point():
-            return tensor
-    raise TypeError(
-        f"the model returned {type(returned).__name__}, in which no tensor was found; say what to explain with a "
-        "target function."
-    )
-
-
-def _check_output(output: Tensor) -> None:
-    if not bool(torch.isfinite(output.detach()).all()):
-        raise ValueError("the model's output holds NaN or infinite values; check its weights and the signal's scale.")

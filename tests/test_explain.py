@@ -9,7 +9,7 @@ import xarray as xr
 from torch import nn
 
 import signalrp
-from signalrp.explain import labelled
+from signalrp.explanation import labelled
 
 CLASSES = ["healthy", "hip", "knee"]
 TRIALS = 7
@@ -53,6 +53,7 @@ def test_names_units_and_versions_are_carried_over(model, signal):
     assert explanation.attrs == {
         "model": "Sequential",
         "composite": "epsilon-plus",
+        "method": "epsilon-plus",
         "signal_name": "ground reaction force",
         "signalrp_version": signalrp.__version__,
         "torch_version": torch.__version__,

@@ -40,6 +40,7 @@ from signalrp.propagation.registry import (
     REGISTERED,
     SHAPED_LIKE,
     STATISTICAL,
+    writes,
 )
 from signalrp.propagation.state import State
 from signalrp.propagation.sums import WeightedSum, depth
@@ -145,7 +146,7 @@ class Engine(TorchFunctionMode):
         name = name_of(func)
         tensors = list(tensors_in(args, kwargs))
         is_assignment = func.__name__ == "__set__"
-        if tensors and (is_assignment or name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))):
+        if tensors and writes(func, name):
             self._about_to_change(tensors[0], is_assignment)
         if name in STATISTICAL:
             for tensor in tensors:

@@ -69,3 +69,8 @@ def overwrites(*names: str) -> None:
     """Enter the forms of functions that overwrite their argument: ``relu_`` for ``relu``."""
     for name in names:
         IN_PLACE[name + "_"] = name
+
+
+def writes(func: Any, name: str) -> bool:
+    """Whether a function overwrites its first tensor, or assigns to one of its attributes."""
+    return func.__name__ == "__set__" or name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
