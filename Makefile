@@ -55,8 +55,10 @@ $(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
 	@$(PIP) --constraint constraints.txt --editable ".[gait,dev]"
-	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here.
-	@$(PIP) --no-deps zennit==0.5.1
+	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here, the one that the
+	@# metrics are compared with for an OpenCV that needs a screen's libraries; it takes the headless one as well.
+	@$(PIP) --constraint constraints.txt opencv-python-headless scikit-image cachetools
+	@$(PIP) --no-deps zennit==0.5.1 quantus==0.6.0
 	@touch $(VENV)/.gait $@
 
 # ensurepip is asked for as well, because some systems ship a Python that cannot make environments.

@@ -101,8 +101,9 @@ def explain_with(
         pattern-net and pattern-attribution are fitted to it.
     segments : xarray.DataArray or array of int, optional
         For occlusion: the number of the segment that each sample belongs to, negative for none, in some of the
-        signal's dimensions (a plain array in the last ones), as `signalrp.validation.segments` makes them. By default
-        ten windows in each channel; with more than two dimensions behind trial, six slices of each but the first.
+        signal's dimensions, as `signalrp.validation.channels` and the like make
+        them. By default ten windows in each channel; with more than two dimensions behind trial, six slices of each
+        but the first.
     **options
         ``steps`` of integrated-gradients; ``samples`` of smoothgrad and gradient-shap; ``noise`` of smoothgrad, as a
         share of the signal's range; ``patterns`` from :func:`fit_patterns`, or its ``estimator``, for pattern-net

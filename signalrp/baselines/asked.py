@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from signalrp.places import numbered_segments
 from signalrp.propagation.registry import writes
 from signalrp.propagation.state import State
 from signalrp.propagation.tags import name_of, tensors_in
@@ -200,8 +201,8 @@ def segment_labels(segments: xr.DataArray | ArrayLike | None, signal: xr.DataArr
     Parameters
     ----------
     segments
-        Integer labels in any of the signal's dimensions, such as (time,) or (channel, time); a plain array is in the
-        last ones. Negative labels are never removed.
+        Integer labels in any of the signal's dimensions, see `signalrp.places.labelled_segments`. Negative labels are
+        never removed.
     signal
 
     Returns
@@ -215,34 +216,9 @@ def segment_labels(segments: xr.DataArray | ArrayLike | None, signal: xr.DataArr
         When the labels do not fit the signal or are not integers.
     """
     if segments is None:
-        labels = _windows(signal.shape[1:])[None]
-    elif isinstance(segments, xr.DataArray):
-        wrong = [dim for dim in segments.dims if segments.sizes[dim] != signal.sizes.get(dim)]
-        if wrong:
-            raise ValueError(
-                f"the segments have {segments.sizes[wrong[0]]} labels along {wrong[0]!r}; the signal has the "
-                f"dimensions {dict(signal.sizes)}."
-            )
-        ordered = segments.transpose(*(dim for dim in signal.dims if dim in segments.dims))
-        labels = ordered.values[tuple(slice(None) if dim in segments.dims else None for dim in signal.dims)]
-    else:
-        labels = np.asarray(segments)
-        if not 0 < labels.ndim <= signal.ndim or labels.shape != signal.shape[signal.ndim - labels.ndim :]:
-            raise ValueError(
-                f"the segments have shape {labels.shape}; expected a label for each sample of the signal's last "
-                f"dimensions, which has shape {signal.shape}."
-            )
-        labels = labels[(None,) * (signal.ndim - labels.ndim)]
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"the segments must be integer labels, negative where nothing is removed, found {labels.dtype}."
-        )
-    names, numbers = np.unique(labels, return_inverse=True)
-    stays = int((names < 0).sum())
-    if stays == len(names):
-        raise ValueError("the segments hold no label of 0 or more, so that nothing can be removed; check the labels.")
-    numbered: NDArray[np.int64] = np.maximum(numbers.reshape(labels.shape) - stays, -1).astype(np.int64)
-    return np.broadcast_to(numbered, (len(labels), *signal.shape[1:])).copy()
+        return _windows(signal.shape[1:])[None]
+    numbers, _ = numbered_segments(segments, signal)
+    return np.broadcast_to(numbers, (len(numbers), *signal.shape[1:]))
 
 
 def _windows(shape: tuple[int, ...]) -> NDArray[np.int64]:

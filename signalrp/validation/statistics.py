@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -73,9 +74,20 @@ def area_under_accuracy(curves: xr.Dataset) -> xr.DataArray:
     return area.rename("area under accuracy")
 
 
+def area_under_output(curves: xr.Dataset) -> xr.DataArray:
+    """Area under the curve of the initially predicted class' output, (order, direction, trial), in its units.
+
+    Trapezoids over the steps, divided by their range: small where deletion in this order takes the evidence fast,
+    large where insertion brings it back fast (Petsiuk et al. 2018, RISE, arXiv 1806.07421).
+    """
+    step = curves["step"]
+    area = curves["output"].integrate("step") / float(step.max() - step.min())
+    return area.rename("area under output")
+
+
 def bootstrap_interval(
     values: ArrayLike,
-    cluster: ArrayLike | None = None,
+    cluster: str | ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -85,10 +97,12 @@ def bootstrap_interval(
     Parameters
     ----------
     values
-        (trial, …); further dimensions are treated each for itself with the same resamples.
+        (trial, …), or a DataArray with ``trial`` among its dimensions; further dimensions are treated each
+        for itself with the same resamples.
     cluster
-        (trial,), e.g. the subject of every trial; trials of one subject are not independent. None: each trial
-        for itself. With fewer than about 20 clusters the interval is somewhat too narrow.
+        (trial,), e.g. the subject of every trial, or the name of a coordinate of `values`; trials of one
+        subject are not independent. None: the coordinate ``subject`` of `values` where there is one, else
+        each trial for itself. With fewer than about 20 clusters the interval is somewhat too narrow.
     level
         Coverage aimed at, between 0 and 1.
     resamples
@@ -106,9 +120,9 @@ def bootstrap_interval(
     ValueError
         If there are not at least two clusters, values are not finite, or shapes do not fit.
     """
-    array = _finite(values)
+    array = finite(values)
     _check_level(level, resamples)
-    sums, sizes = _cluster_sums(array, cluster)
+    sums, sizes = cluster_sums(array, trial_clusters(values, cluster))
     rng = np.random.default_rng(seed)
     clusters = len(sums)
     flat = sums.reshape(clusters, -1)
@@ -126,7 +140,7 @@ def bootstrap_interval(
 def paired_difference(
     first: ArrayLike,
     second: ArrayLike,
-    cluster: ArrayLike | None = None,
+    cluster: str | ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -139,34 +153,29 @@ def paired_difference(
     Parameters
     ----------
     first, second
-        (trial,), e.g. ``aopc(curves)`` of two orders.
+        (trial,), e.g. ``aopc(curves)`` of two orders. For more than two see `compare_methods`.
     cluster, level, resamples, seed
         See `bootstrap_interval`; resamples is the number of sign patterns too.
 
     Raises
     ------
     ValueError
-        If the two differ in shape, are not one value per trial, or fail as in `bootstrap_interval`.
+        If the two differ in shape or are labelled as different trials, are not one value per trial, or fail as
+        in `bootstrap_interval`.
     """
-    one, two = _finite(first), _finite(second)
+    one, two = finite(first), finite(second)
     if one.shape != two.shape or one.ndim != 1:
         raise ValueError(
             f"The two sets of values have shapes {one.shape} and {two.shape}; expected one value per trial in both."
         )
-    difference = one - two
-    interval = bootstrap_interval(difference, cluster, level, resamples, seed)
-    sums, _ = _cluster_sums(difference, cluster)
-    observed = abs(sums.sum())
+    check_same_trials(first, second)
+    difference, clusters = one - two, trial_clusters(first, cluster)
+    interval = bootstrap_interval(difference, clusters, level, resamples, seed)
+    sums, _ = cluster_sums(difference, clusters)
     # equal sums may differ in the last bits with the order of summation
-    reached = observed - 1e-12 * np.abs(sums).sum()
-    clusters = len(sums)
-    if clusters <= _EXACT_CLUSTERS:
-        patterns = 1 - 2 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1)
-        p = float((np.abs(patterns @ sums) >= reached).mean())
-    else:
-        rng = np.random.default_rng([seed, 1])
-        hits = sum(int(abs(rng.choice((-1.0, 1.0), size=clusters) @ sums) >= reached) for _ in range(resamples))
-        p = (1 + hits) / (1 + resamples)
+    reached = abs(sums.sum()) - 1e-12 * np.abs(sums).sum()
+    hits = [np.abs(signs @ sums) >= reached for signs in sign_flips(len(sums), resamples, seed)]
+    p = float(np.concatenate(hits).mean())
     return PairedDifference(float(interval.estimate), float(interval.low), float(interval.high), p)
 
 
@@ -209,25 +218,61 @@ def summary(
     return pd.DataFrame({name: v.ravel() for name, v in columns.items()}, index=index).reset_index()
 
 
-def trial_clusters(data: xr.Dataset, subject: str | ArrayLike | None) -> NDArray[np.generic] | None:
+def sign_flips(clusters: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Sign patterns of a permutation test, in blocks (pattern, cluster), of which the very first flips nothing.
+
+    All 2 ** clusters patterns for up to 14 clusters; beyond, `resamples` drawn ones follow the first.
+    """
+    if clusters <= _EXACT_CLUSTERS:
+        flipped = (np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1
+        yield np.where(flipped, -1.0, 1.0)
+        return
+    yield np.ones((1, clusters))
+    rng = np.random.default_rng([seed, 1])
+    at_once = max(1, _DRAWN_AT_ONCE // clusters)
+    for start in range(0, resamples, at_once):
+        yield rng.choice((-1.0, 1.0), size=(min(at_once, resamples - start), clusters))
+
+
+def smallest_p(clusters: int, resamples: int) -> float:
+    """Smallest two-sided p that `sign_flips` can give: a pattern and its mirror image always tie."""
+    return 2.0 ** (1 - clusters) if clusters <= _EXACT_CLUSTERS else 1 / (1 + resamples)
+
+
+def trial_clusters(data: object, subject: str | ArrayLike | None) -> NDArray[np.generic] | None:
     """Cluster of every trial, from a coordinate's name, from values, or the coordinate subject if present."""
+    labelled = data if isinstance(data, (xr.Dataset, xr.DataArray)) else xr.Dataset()
     if subject is None:
-        return data["subject"].values if "subject" in data.coords else None
+        found = labelled.coords.get("subject")
+        return found.values if found is not None and found.dims == ("trial",) else None
     if isinstance(subject, str):
-        if subject not in data.coords or data[subject].dims != ("trial",):
-            along = [str(name) for name, c in data.coords.items() if c.dims == ("trial",)]
+        if subject not in labelled.coords or labelled.coords[subject].dims != ("trial",):
+            along = [str(name) for name, c in labelled.coords.items() if c.dims == ("trial",)]
             raise ValueError(
                 f"There is no coordinate {subject!r} along trial; found {', '.join(along) or 'none'}. "
                 "Assign one, or give one value per trial."
             )
-        return data[subject].values
+        return labelled.coords[subject].values
     return np.asarray(subject)
 
 
-def _finite(values: ArrayLike) -> NDArray[np.float64]:
+def check_same_trials(first: object, second: object, what: str = "The two sets of values") -> None:
+    """Refuse to pair what is labelled as different trials or subjects."""
+    if isinstance(first, (xr.Dataset, xr.DataArray)) and isinstance(second, (xr.Dataset, xr.DataArray)):
+        for name in ("trial", "subject"):
+            if name in first.coords and name in second.coords:
+                one, two = first.coords[name].values, second.coords[name].values
+                if one.shape != two.shape or (one != two).any():
+                    raise ValueError(f"{what} differ in the coordinate {name!r}; give values of the same trials.")
+
+
+def finite(values: ArrayLike, what: str = "Values") -> NDArray[np.float64]:
+    """Values as numbers, trial first; refuses what is not finite."""
+    if isinstance(values, xr.DataArray) and "trial" in values.dims:
+        values = values.transpose("trial", ...)
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 0 or not np.isfinite(array).all():
-        raise ValueError("Values must be finite, one per trial; drop trials with NaN first.")
+        raise ValueError(f"{what} must be finite, one per trial; drop trials with NaN first.")
     return array
 
 
@@ -236,9 +281,10 @@ def _check_level(level: float, resamples: int) -> None:
         raise ValueError(f"level is {level} and resamples {resamples}; expected 0 < level < 1 and resamples ≥ 1.")
 
 
-def _cluster_sums(
+def cluster_sums(
     values: NDArray[np.float64], cluster: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum of the values of each cluster, (cluster, …), and the number of its trials."""
     names = np.arange(len(values)) if cluster is None else np.asarray(cluster)
     if names.shape != (len(values),):
         raise ValueError(f"cluster has shape {names.shape}; expected one entry for each of {len(values)} trials.")
@@ -246,7 +292,7 @@ def _cluster_sums(
     if len(sizes) < 2:
         raise ValueError(
             f"All {len(values)} trials belong to {len(sizes)} cluster; an interval needs at least two. "
-            "Give trials of more subjects, or no cluster."
+            "Give trials of more subjects, or values without subjects to count each trial for itself."
         )
     sums = np.zeros((len(sizes), *values.shape[1:]))
     np.add.at(sums, number, values)

@@ -130,12 +130,12 @@ def test_a_derivative_that_does_not_exist_is_told(signal):
         ("gradient", {"device": "cuda"}, "the model is on cpu and cuda was asked for"),
         *[(name, {"per_unit": True}, f"{name} is not the signal times") for name in OWN
           if name not in ("input-x-gradient",)],
-        ("occlusion", {"segments": np.arange(19)}, r"segments have shape \(19,\)"),
-        ("occlusion", {"segments": np.zeros((20, 3), int)}, r"segments have shape \(20, 3\)"),
-        ("occlusion", {"segments": np.zeros(20)}, "must be integer labels, .* found float64"),
+        ("occlusion", {"segments": np.arange(19)}, r"Segments have shape \(19,\)"),
+        ("occlusion", {"segments": np.zeros((20, 3), int)}, r"Segments have shape \(20, 3\)"),
+        ("occlusion", {"segments": np.zeros(20)}, "Segments are float64; expected integer labels"),
         ("occlusion", {"segments": np.full(20, -1)}, "hold no label of 0 or more"),
-        ("occlusion", {"segments": xr.DataArray([0, 1], dims="channel")}, "have 2 labels along 'channel'"),
-        ("occlusion", {"segments": xr.DataArray([0, 1], dims="electrode")}, "have 2 labels along 'electrode'"),
+        ("occlusion", {"segments": xr.DataArray([0, 1], dims="channel")}, r"Segments have shape \(2,\) over"),
+        ("occlusion", {"segments": xr.DataArray([0, 1], dims="electrode")}, "lacks electrode"),
     ],
 )  # fmt: skip
 def test_settings_that_do_not_fit_are_refused(model, signal, name, options, message):

@@ -41,6 +41,20 @@ def test_estimates_equal_all_pairs_one_by_one(measure: str) -> None:
     assert (table["estimate"] <= table["high"]).all()
 
 
+def test_dimensions_do_not_matter() -> None:
+    explanation = maps(1.0, subjects=4)
+    video = xr.Dataset(
+        {
+            "relevance": (
+                ("row", "trial", "frame", "rgb"),
+                explanation["relevance"].values.reshape(-1, 2, 5, 4).T.swapaxes(1, 3),
+            )
+        },
+        explanation.coords,
+    )
+    np.testing.assert_allclose(similarity(video), similarity(explanation))
+
+
 def test_own_patterns_are_found_and_their_absence_too() -> None:
     assert similarity(maps(1.0)).loc["difference", "low"] > 0.1
     absent = [similarity(maps(0.0, seed=seed), resamples=300).loc["difference"] for seed in range(40)]

@@ -7,62 +7,16 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from numpy.typing import NDArray
+from reference.manipulation import fill_by_loops, removed_first, samples, slow_curve
 
 from signalrp.validation import perturbation_curves, windows
 from signalrp.validation.checks import removal_steps
-from signalrp.validation.orders import random_scores
+from signalrp.validation.perturbation.fills import FILLS
+from signalrp.validation.perturbation.machine import trials_at_once
+from signalrp.validation.perturbation.orders import random_scores, removal_order
+from signalrp.validation.statistics import area_under_accuracy, area_under_output
 
 FRACTIONS = (0.0, 0.1, 0.25, 0.5, 0.9, 1.0)
-
-
-def removed_first(scores: NDArray[np.floating], lerf: bool) -> list[int]:
-    """Piece numbers in the order of removal, by Python's own stable sort."""
-    order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    return order[::-1] if lerf else order
-
-
-def filled(
-    trial: NDArray[np.floating], mask: NDArray[np.bool_], fill: str, reference: NDArray[np.floating]
-) -> NDArray[np.floating]:
-    result = trial.copy()
-    for channel in range(trial.shape[0]):
-        for time in range(trial.shape[1]):
-            if not mask[channel, time]:
-                continue
-            if fill == "zero":
-                result[channel, time] = 0
-            elif fill == "mean" or mask[channel].all():
-                result[channel, time] = reference[:, channel, time].mean()
-            else:
-                kept = np.flatnonzero(~mask[channel])
-                result[channel, time] = np.interp(time, kept, trial[channel, kept])
-    return result
-
-
-def slow_curve(
-    model: torch.nn.Module, explanation: xr.Dataset, scores: NDArray[np.floating], labels: NDArray[np.int64],
-    counts: list[int], fill: str, lerf: bool, score: str = "sum",
-) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:  # fmt: skip
-    """One trial and one step at a time, for scores per sample."""
-    signal = explanation["signal"].values
-    outputs, correct = np.empty((len(counts), len(signal))), np.empty((len(counts), len(signal)), bool)
-    for trial, values in enumerate(signal):
-        pieces = [piece for piece in np.unique(labels[trial]) if piece >= 0]
-        sums = [getattr(scores[trial][labels[trial] == piece], score)() for piece in pieces]
-        order = [pieces[i] for i in removed_first(np.array(sums), lerf)]
-        before = model(torch.tensor(values[None]))[0].argmax()
-        for step, count in enumerate(counts):
-            mask = np.isin(labels[trial], order[:count])
-            output = model(torch.tensor(filled(values, mask, fill, signal))[None])[0]
-            outputs[step, trial] = output[before].item()
-            correct[step, trial] = output.argmax().item() == explanation["label"].values[trial]
-    return outputs, correct
-
-
-def samples(explanation: xr.Dataset) -> NDArray[np.int64]:
-    shape = explanation["signal"].shape
-    return np.broadcast_to(np.arange(shape[1] * shape[2]).reshape(shape[1:]), shape)
 
 
 @pytest.mark.parametrize("fill", ["mean", "zero", "interpolate"])
@@ -72,18 +26,19 @@ def test_samples_removed_as_in_an_explicit_loop(
 ) -> None:
     curves = perturbation_curves(model, explanation, fill=fill, fractions=FRACTIONS, repeats=2, seed=4, batch_size=20)
     counts = [int(fraction * 36) for fraction in FRACTIONS]
-    lerf = direction == "lerf"
+    values, label = explanation["signal"].values, explanation["label"].values
+    lerf, filled, labels = direction == "lerf", fill_by_loops(fill, explanation["signal"]), samples(values.shape)
     for order in ("relevance", "amplitude"):
-        scores = explanation["relevance"].values if order == "relevance" else abs(explanation["signal"].values)
-        output, correct = slow_curve(model, explanation, scores, samples(explanation), counts, fill, lerf)
+        scores = explanation["relevance"].values if order == "relevance" else abs(values)
+        output, chosen = slow_curve(model, values, scores, labels, counts, filled, lerf=lerf)
         found = curves.sel(order=order, direction=direction)
         np.testing.assert_allclose(found["output"], output, rtol=0, atol=1e-12)
-        np.testing.assert_array_equal(found["correct"], correct)
+        np.testing.assert_array_equal(found["correct"], chosen == label)
     for repeat in range(2):
         scores = random_scores(slice(0, 7), 36, seed=4, repeat=repeat).numpy().reshape(7, 3, 12)
-        output, correct = slow_curve(model, explanation, scores, samples(explanation), counts, fill, lerf=False)
+        output, chosen = slow_curve(model, values, scores, labels, counts, filled)
         np.testing.assert_allclose(curves["random_output"][repeat], output, rtol=0, atol=1e-12)
-        np.testing.assert_array_equal(curves["random_correct"][repeat], correct)
+        np.testing.assert_array_equal(curves["random_correct"][repeat], chosen == label)
     np.testing.assert_allclose(
         curves["correct"].sel(order="random", direction=direction), curves["random_correct"].mean("repeat")
     )
@@ -102,12 +57,34 @@ def test_segments_removed_as_in_an_explicit_loop(
     )
     assert curves["step"].attrs["units"] == "segments"
     assert curves["step"].values.tolist() == [0, 1, 2, 3, 4, 5, 6]
-    output, correct = slow_curve(
-        model, explanation, explanation["relevance"].values, labels, list(range(7)), "mean",
-        direction == "lerf", score,
+    output, chosen = slow_curve(
+        model, explanation["signal"].values, explanation["relevance"].values, labels, list(range(7)),
+        fill_by_loops("mean", explanation["signal"]), lerf=direction == "lerf", score=score,
     )  # fmt: skip
     np.testing.assert_allclose(curves["output"][0, 0], output, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(curves["correct"][0, 0], correct)
+    np.testing.assert_array_equal(curves["correct"][0, 0], chosen == explanation["label"].values)
+
+
+def test_areas_are_those_of_trapezoids(model: torch.nn.Module, explanation: xr.Dataset) -> None:
+    curves = perturbation_curves(model, explanation, fractions=(0.1, 0.5, 0.7), repeats=2)
+    for area, name in ((area_under_output, "output"), (area_under_accuracy, "correct")):
+        found = area(curves)
+        assert found.dims == ("order", "direction", "trial")
+        for index in np.ndindex(found.shape):
+            values = curves[name].transpose("order", "direction", "trial", "step").values[index]
+            pieces = [(values[k] + values[k + 1]) / 2 * width for k, width in enumerate((10, 40, 20))]
+            assert found.values[index] == pytest.approx(sum(pieces) / 70)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 2000])
+def test_ties_are_broken_alike_by_any_sort(size: int) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, size=(4, size)).astype(float)
+    scores[2] = rng.normal(size=size)
+    scores[3] = -np.inf
+    order = removal_order(torch.tensor(scores)).numpy()
+    for trial in range(4):
+        assert order[trial].tolist() == removed_first(scores[trial], lerf=False)
 
 
 def test_segments_by_fraction_of_their_number(model: torch.nn.Module, explanation: xr.Dataset) -> None:
@@ -137,7 +114,7 @@ def test_ties_go_in_the_order_of_channel_and_time(model: torch.nn.Module, explan
         np.testing.assert_allclose(curves["output"].sel(direction=direction, step=50)[0], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("fill", ["noise", "interpolate", "mean"])
+@pytest.mark.parametrize("fill", FILLS)
 def test_batches_equal_single_trials(model: torch.nn.Module, explanation: xr.Dataset, fill: str) -> None:
     whole = perturbation_curves(model, explanation, fill=fill, repeats=3)
     single = perturbation_curves(model, explanation, fill=fill, repeats=3, batch_size=1)
@@ -174,6 +151,7 @@ def test_any_scores_may_order(model: torch.nn.Module, explanation: xr.Dataset) -
 
 
 def test_folds_join_and_survive_a_file(model: torch.nn.Module, explanation: xr.Dataset, tmp_path: Path) -> None:
+    explanation = explanation.assign(label=("trial", np.arange(7) % 3))
     parts = [
         perturbation_curves(model, explanation.isel(trial=fold), repeats=2, reference=explanation["signal"])
         for fold in (slice(0, 3), slice(3, 7))
@@ -209,7 +187,7 @@ def test_model_stays_as_it_was(model: torch.nn.Module, explanation: xr.Dataset) 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("fill", ["mean", "zero", "interpolate", "noise"])
+@pytest.mark.parametrize("fill", FILLS)
 def test_cuda_equals_cpu(model: torch.nn.Module, explanation: xr.Dataset, fill: str) -> None:
     here = perturbation_curves(model, explanation, fill=fill, repeats=2)
     there = perturbation_curves(model, explanation, fill=fill, repeats=2, device="cuda")
@@ -226,7 +204,9 @@ def test_bad_input_is_refused(model: torch.nn.Module, explanation: xr.Dataset) -
         (broken, {}, "relevance has NaN or infinite values in 1 of 7 trials, first in trial 2"),
         (explanation.drop_vars("label"), {}, "no variable 'label'"),
         (explanation.drop_vars("relevance"), {}, "no variable 'relevance'"),
-        (explanation.isel(channel=0, drop=True), {}, "signal has dimensions"),
+        (explanation.isel(channel=0, time=0, drop=True), {}, "signal has dimensions .*expected trial and at least one"),
+        (explanation.assign(relevance=explanation["relevance"][:, 0]), {}, "expected the same in both"),
+        (explanation.assign(signal=explanation["signal"] + 0j), {}, "signal is complex128; expected real numbers"),
         (explanation.isel(trial=slice(0, 0)), {}, "is empty"),
         (explanation.assign(label=label + 0.5), {}, "integers counted from 0"),
         (explanation.assign(label=label + 9), {}, "the model knows classes 0 to 2"),
@@ -242,6 +222,18 @@ def test_bad_input_is_refused(model: torch.nn.Module, explanation: xr.Dataset) -
         (explanation, {"fractions": (-0.1,)}, "between 0 and 1"),
         (explanation, {"fractions": (0,)}, "nothing above 0"),
         (explanation, {"segments": np.zeros(5, int)}, "have shape"),
+        (explanation, {"segments": np.zeros((1, 7, 3, 12), int)}, "have 4 dimensions"),
+        (explanation, {"segments": xr.DataArray([0, 1], dims="frequency")}, "the signal .* lacks frequency"),
+        (explanation, {"segments": windows(explanation["signal"], 4)[::-1]}, "different coordinates along channel"),
+        (explanation, {"segments": windows(explanation["signal"], 4).assign_coords(time=range(12))}, "along time"),
+        (explanation, {"orders": {"mine": explanation["relevance"][:, ::-1]}}, "'mine' and the signal have different"),
+        (explanation, {"orders": {"mine": explanation["relevance"][0]}}, "Give one score per sample of every trial"),
+        (explanation, {"reference": explanation["signal"][:, ::-1]}, "coordinates along channel"),
+        (explanation, {"reference": explanation["signal"][0]}, "The reference has dimensions"),
+        (explanation, {"mode": "erase"}, "'erase' is unknown"),
+        (explanation, {"batch_size": 0}, "at least 1"),
+        (explanation.isel(trial=[2]), {"fill": "trial-swap"}, "needs another trial .* reference="),
+        (explanation.isel(trial=[2]), {}, "needs a mean over other trials"),
         (explanation, {"segments": np.zeros(12)}, "expected integer labels"),
         (explanation, {"segments": np.full(12, -1)}, "no label of 0 or more"),
         (explanation, {"segment_score": "max"}, "'max' is unknown"),
@@ -254,6 +246,12 @@ def test_bad_input_is_refused(model: torch.nn.Module, explanation: xr.Dataset) -
             perturbation_curves(model, data, **options)
 
 
+def test_labels_of_one_class_say_nothing(model: torch.nn.Module, explanation: xr.Dataset) -> None:
+    same = explanation.assign(label=xr.full_like(explanation["label"], 1))
+    with pytest.warns(UserWarning, match="All trials have the label 1.*read the output instead"):
+        perturbation_curves(model, same, orders="relevance")
+
+
 def test_unfit_models_are_refused(model: torch.nn.Module, explanation: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="training mode"):
         perturbation_curves(model.train(), explanation)
@@ -262,3 +260,13 @@ def test_unfit_models_are_refused(model: torch.nn.Module, explanation: xr.Datase
         perturbation_curves(lambda x: x, explanation)
     with pytest.raises(ValueError, match="NaN or infinite outputs"):
         perturbation_curves(lambda x: torch.full((len(x), 3), torch.nan), explanation)
+
+
+@pytest.mark.parametrize(
+    ("asked", "samples", "device", "expected"),
+    [(None, 36, "cpu", 1024), (None, 22_000, "cpu", 23), (None, 2**22, "cpu", 1), (None, 22_000, "cuda", 1024),
+     (None, 2**20, "cuda", 64), (5000, 22_000, "cpu", 5000)],
+)  # fmt: skip
+def test_batches_are_bounded_by_samples(asked: int | None, samples: int, device: str, expected: int) -> None:
+    assert torch.get_num_threads() == 1
+    assert trials_at_once(asked, samples, torch.device(device)) == expected

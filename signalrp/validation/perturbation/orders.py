@@ -12,6 +12,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from signalrp.places import same_places
+
 ORDERS = ("relevance", "amplitude", "random")
 SegmentScore = Literal["sum", "mean"]
 
@@ -20,23 +22,27 @@ SegmentScore = Literal["sum", "mean"]
 class Pieces:
     """What is removed as a whole.
 
-    ``labels`` (trial or 1, channel, time) holds the piece of every sample, 0 to ``count`` − 1, and −1 for
-    samples that always stay.
+    ``labels`` (trial or 1, …) holds the piece of every sample, 0 to ``count`` − 1, and −1 for samples that
+    always stay; its further dimensions are the signal's, of length 1 where all places have the same label.
+    ``alone`` says that every sample is a piece of its own, numbered as they lie.
     """
 
     labels: Tensor
     count: int
+    alone: bool = False
 
     def of(self, trials: slice, device: torch.device) -> Tensor:
-        """Labels of some trials, (trials or 1, channel, time)."""
+        """Labels of some trials, (trials or 1, …)."""
         labels = self.labels if len(self.labels) == 1 else self.labels[trials]
         return labels.to(device)
 
     def scores(self, values: Tensor, labels: Tensor, score: SegmentScore) -> Tensor:
-        """Sum or mean of values (trial, channel, time) over every piece, (trial, piece).
+        """Sum or mean of values (trial, …) over every piece, (trial, piece).
 
         A piece that a trial does not have scores −inf, so that it is ranked behind all others.
         """
+        if self.alone:
+            return values.flatten(1)
         index = labels.expand(values.shape).flatten(1)
         # one extra column collects the samples that always stay
         index = torch.where(index < 0, self.count, index)
@@ -46,32 +52,28 @@ class Pieces:
         return torch.where(sizes > 0, scores, -torch.inf)[:, : self.count]
 
 
-def removal_ranks(scores: Tensor, labels: Tensor, lerf: bool = False) -> Tensor:
-    """Rank of every sample's piece in the order of removal, (trial, channel, time).
+def removal_order(scores: Tensor) -> Tensor:
+    """Pieces from the highest score to the lowest, (trial, piece).
 
-    A sample is removed at a step that takes k pieces when its rank is smaller than k. Equal scores keep the
-    order of the pieces (for samples: channel by channel, in time), and LeRF is MoRF read backwards.
-    Samples with label −1 get the number of pieces, which no step reaches.
-
-    Parameters
-    ----------
-    scores
-        (trial, piece); −inf marks a piece absent from the trial.
-    labels
-        (trial or 1, channel, time), see `Pieces`.
-    lerf
-        Least relevant first instead of most relevant first.
+    Equal scores keep the order of the pieces: for samples that of the signal's dimensions, channel by channel,
+    in time.
     """
-    trials, count = scores.shape
-    order = torch.argsort(scores, dim=1, descending=True, stable=True)
-    ranks = torch.empty_like(order)
-    ranks.scatter_(1, order, torch.arange(count, device=order.device).expand_as(order))
-    if lerf:
-        present = (scores > -torch.inf).sum(1, keepdim=True)
-        ranks = torch.where(ranks < present, present - 1 - ranks, ranks)
-    labels = labels.expand(trials, *labels.shape[1:])
-    mapped = ranks.gather(1, labels.clamp(min=0).flatten(1)).view(labels.shape)
-    return torch.where(labels < 0, count, mapped)
+    if scores.device.type != "cpu":
+        return torch.argsort(scores, dim=1, descending=True, stable=True)
+    # a sort that may swap equals is several times faster; where there are none it makes no difference
+    negative = -scores.numpy()
+    order = np.argsort(negative, 1)
+    ordered = np.take_along_axis(negative, order, 1)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(1)
+    order[tied] = np.argsort(negative[tied], 1, kind="stable")
+    return torch.from_numpy(order)
+
+
+def backwards(order: Tensor, scores: Tensor) -> Tensor:
+    """An order (trial, piece) read from its end; pieces absent from a trial stay last."""
+    present = (scores > -torch.inf).sum(1, keepdim=True)
+    place = torch.arange(scores.shape[1], device=order.device)
+    return order.gather(1, torch.where(place < present, present - 1 - place, place))
 
 
 def random_scores(trials: slice, count: int, seed: int, repeat: int) -> Tensor:
@@ -85,12 +87,12 @@ def order_values(
     signal: xr.DataArray,
     relevance: xr.DataArray,
 ) -> dict[str, NDArray[np.floating] | None]:
-    """Score of every sample (trial, channel, time) per order; None stands for the random order.
+    """Score of every sample, in the signal's dimensions, per order; None stands for the random order.
 
     Raises
     ------
     ValueError
-        If an order has no known name, or its values have the wrong shape or are not finite.
+        If an order has no known name, or its values do not fit the signal or are not finite.
     """
     if isinstance(orders, str):
         orders = (orders,)
@@ -103,17 +105,19 @@ def order_values(
             if order not in ORDERS:
                 raise ValueError(
                     f"Order {order!r} is unknown; choose from {', '.join(ORDERS)}, or give a mapping from a "
-                    "name to scores of shape (trial, channel, time)."
+                    "name to scores of the signal's shape."
                 )
             values[name] = {"relevance": relevance.values, "amplitude": abs(signal.values)}.get(order)
             continue
         if isinstance(order, xr.DataArray):
-            order = order.transpose(*signal.dims)
+            same_places(order, signal, f"Scores of order {name!r}")
+            if order.ndim == signal.ndim:
+                order = order.transpose(*signal.dims)
         scores = np.asarray(order, dtype=float)
         if scores.shape != signal.shape:
             raise ValueError(
                 f"Scores of order {name!r} have shape {scores.shape}; the signal has {signal.shape}. "
-                "Give one score per trial, channel and time."
+                "Give one score per sample of every trial."
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"Scores of order {name!r} are not all finite; remove or fill NaN and infinities.")
