@@ -138,7 +138,12 @@ def study_gait(
     ] = "epsilon",
     fill: Annotated[
         str,
-        typer.Option("--fill", metavar="NAME", help="What replaces removed samples: mean, zero, interpolate or noise."),
+        typer.Option(
+            "--fill",
+            metavar="NAME",
+            help="What replaces removed samples: mean, zero, interpolate, noisy-linear, noise, uniform, "
+            "spectrum-surrogate or trial-swap.",
+        ),
     ] = "mean",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of folds, weights and random orders.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FOLDER if it exists.")] = False,

@@ -13,15 +13,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.signal import find_peaks
 
-from signalrp._plot_data import axis_label, one_channel
 from signalrp.plotting import (
     RELEVANCE_COLOURS,
     add_colorbar,
     plot_mean,
-    plot_perturbation,
     plot_relevance_lines,
     relevance_norm,
 )
+from signalrp.plotting.data import axis_label, one_channel
 
 from .findings import recognised
 from .labelled import STANCE
@@ -191,23 +190,4 @@ def plot_classes(explanation: xr.Dataset, classes: Sequence[str], channel: str) 
         if column[0] is not axes[0, 0]:
             column[0].set_ylabel("")
             column[1].set_ylabel("")
-    return figure
-
-
-def plot_curves(curves: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw a panel of manipulation curves for each model, with axis labels and a legend for all."""
-    figure, axes = plt.subplots(
-        1, len(curves), sharey=True, squeeze=False, layout="constrained", figsize=(2.2 * len(curves) + 2.4, 3.4)
-    )
-    for ax, (name, data) in zip(axes[0], curves.items(), strict=True):
-        plot_perturbation(data, ax)
-        ax.set_title(name, fontsize="medium")
-        label = ax.get_xlabel()
-        ax.set_xlabel("")
-        legend = ax.get_legend()
-        if ax is not axes[0, 0]:
-            ax.set_ylabel("")
-        if legend is not None and ax is not axes[0, -1]:
-            legend.remove()
-    figure.supxlabel(label, fontsize="medium")
     return figure

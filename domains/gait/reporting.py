@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,15 +14,17 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import signalrp
+from signalrp.plotting import plot_curves
 from signalrp.report import Report
 from signalrp.validation import summary
+from signalrp.validation.conclusion import conclude
+from signalrp.validation_report import write_validation
 
 from .findings import Findings, Task, recognised
-from .plots import plot_classes, plot_curves, plot_people, plot_signature, relevant_instants
+from .plots import plot_classes, plot_people, plot_signature, relevant_instants
 from .results import (
     accuracy_table,
     curve_table,
-    faithfulness_table,
     phase_table,
     stability_table,
 )
@@ -44,7 +47,6 @@ def write(
     tables = {
         "accuracy": accuracy_table(findings),
         "curves": curve_table(findings),
-        "faithfulness": faithfulness_table(findings),
         "stability": stability_table(findings),
     }
     if by_phase:
@@ -108,7 +110,7 @@ def _report(
         report.heading("When in stance?")
         report.table(tables["phases"])
         _write_phase_removal(report, findings, add)
-    _write_validation(report, findings, tables, fill, add)
+    _write_validation(report, findings, fill, folder, add)
     report.heading("Is a person's relevance the same from trial to trial?")
     report.text(
         "Cosine similarity of the relevance of two trials: of the same person, of two persons, and the difference. "
@@ -199,32 +201,39 @@ def _write_phase_removal(
 ) -> None:
     curves = {name: found.phases for name, found in findings.items() if found.phases is not None}
     add(
-        plot_curves(curves),
+        cast("Figure", plot_curves(curves)[0].figure),
         "phase_removal",
         "Accuracy as whole phases of stance are removed.",
     )
+    report.open_details("What this supports, model by model")
+    for name, data in curves.items():
+        report.text(f"{name}: {conclude(data).supports}")
+    report.close_details()
 
 
 def _write_validation(
     report: Report,
     findings: Mapping[str, Findings],
-    tables: Mapping[str, pd.DataFrame],
     fill: str,
+    folder: Path,
     add: Callable[[Figure, str, str], None],
 ) -> None:
-    report.heading("Does relevance survive manipulation?")
+    report.heading("Does the model need what the relevance marks?")
     report.text(
-        "Samples are removed in the order of their relevance for the predicted class, most relevant first (MoRF) or "
-        f"least relevant first (LeRF), and filled with: {fill}. Beside it the order by amplitude and random orders. "
-        "Relevance that means something makes accuracy fall early (MoRF) and late (LeRF)."
+        "Samples are removed in the order of their relevance for the predicted class, highest first or lowest first, "
+        f"and filled with: {fill}. Beside it the order by amplitude and random orders. Relevance that means something "
+        "makes accuracy fall early when the highest go first, and late when the lowest go first."
     )
-    figure = plot_curves({name: found.samples for name, found in findings.items()})
-    add(figure, "removal", "Accuracy on held-out trials as samples are removed; bands are 95 % intervals over people.")
-    report.text(
-        "AOPC: mean fall of the predicted class' output while the most relevant goes first; ABPC: mean difference of "
-        "LeRF and MoRF. The gain of relevance over the other orders is tested by flipping signs by person."
+    scores = write_validation(
+        report,
+        {name: found.samples for name, found in findings.items()},
+        checks={name: found.checks for name, found in findings.items()},
+        heading=None,
+        figure=lambda figure, caption: add(figure, "removal", caption),
     )
-    report.table(tables["faithfulness"])
+    if any(found.checks for found in findings.values()):
+        report.text("These checks are of the held-out trials of the first fold.")
+    scores.rename(columns={"curves": "model"}).to_csv(folder / "faithfulness.csv", index=False)
 
 
 def _file_name(name: str) -> str:

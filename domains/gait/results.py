@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from signalrp.validation import abpc, aopc, bootstrap_interval, paired_difference, similarity, summary
+from signalrp.validation import bootstrap_interval, similarity, summary
 
 from .findings import Findings, recognised
 from .segments import stance_phases
-
-ORDERS = ("relevance", "amplitude", "random")
 
 
 def accuracy_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
@@ -30,25 +28,6 @@ def accuracy_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
 def curve_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
     """Accuracy along every manipulation curve, tidy."""
     return pd.concat([summary(found.samples).assign(model=name) for name, found in findings.items()], ignore_index=True)
-
-
-def faithfulness_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
-    """AOPC and ABPC of each order, and what relevance has over the others, tested by person."""
-    rows = []
-    for name, found in findings.items():
-        area = aopc(found.samples).sel(direction="morf")
-        between = abpc(found.samples)
-        clusters = found.explanation["subject"].values
-        for order in ORDERS:
-            interval = bootstrap_interval(area.sel(order=order).values, clusters)
-            low, high, p = np.nan, np.nan, np.nan
-            gain = np.nan
-            if order != "relevance":
-                difference = paired_difference(area.sel(order="relevance"), area.sel(order=order), clusters)
-                gain, low, high, p = difference.estimate, difference.low, difference.high, difference.p
-            rows.append((name, order, interval.estimate, float(between.sel(order=order).mean()), gain, low, high, p))
-    columns = ["model", "order", "AOPC", "ABPC", "relevance - order", "low", "high", "p"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def stability_table(findings: Mapping[str, Findings]) -> pd.DataFrame:

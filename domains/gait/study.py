@@ -23,7 +23,10 @@ from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.training import fit_classifier
 from signalrp.validation import perturbation_curves
-from signalrp.validation.fills import FILLS
+from signalrp.validation.perturbation.fills import FILLS
+from signalrp.validation.sanity import cascading_randomisation
+from signalrp.validation.sanity.contrast import class_contrast
+from signalrp.validation.verdicts import Check
 
 from .data import clinical_grf, speedgrf
 from .findings import Findings, Task
@@ -176,6 +179,7 @@ def study_model(
 ) -> Findings:
     """Train, explain and validate one model on every fold, always on the trials it has not seen."""
     explanations, samples, phases, same = [], [], [], []
+    checks: list[Check] = []
     pieces = stance_phases(task.signal) if task.signal["time"].attrs.get("units") == STANCE else None
     for fold, (train, test) in enumerate(splits):
         scaler = Scaler("z-score").fit(task.signal[train])
@@ -194,6 +198,8 @@ def study_model(
         options: dict[str, Any] = {
             "fill": fill, "reference": task.signal[train], "transform": scaling(scaler), "seed": seed + fold,
         }  # fmt: skip
+        if fold == 0:
+            checks = sanity_checks(model, scaled, composite, name, say)
         samples.append(perturbation_curves(model, explanation, fractions=FRACTIONS, repeats=5, **options))
         if pieces is not None:
             phases.append(
@@ -207,10 +213,29 @@ def study_model(
     order = np.argsort(joined["source_trial"].values)
     return Findings(
         joined.isel(trial=order),
-        xr.concat(samples, "trial").isel(trial=order),
-        xr.concat(phases, "trial").isel(trial=order).assign_attrs(removed="phases of stance") if phases else None,
+        join_folds(samples).isel(trial=order),
+        join_folds(phases).isel(trial=order).assign_attrs(removed="phases of stance") if phases else None,
         pd.DataFrame(same, columns=task.classes).mean().to_dict() if same else {},
+        checks,
     )
+
+
+def join_folds(curves: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the curves of all folds as one; what limits the usual distance to the data is averaged over folds."""
+    limits = [data.attrs["distance_95"] for data in curves if "distance_95" in data.attrs]
+    joined = xr.concat(curves, "trial")
+    return joined.assign_attrs(distance_95=float(np.mean(limits))) if limits else joined
+
+
+def sanity_checks(model: nn.Module, scaled: xr.DataArray, composite: str, name: str, say: Say) -> list[Check]:
+    """Ask whether relevance depends on the weights and on the class; nothing where a check cannot be made."""
+    checks = []
+    for check in (cascading_randomisation, class_contrast):
+        try:
+            checks.append(check(model, scaled, composite))
+        except ValueError as error:
+            say(f"  {name}: no {check.__name__.replace('_', ' ')}: {error}")
+    return checks
 
 
 def same_output(model: nn.Module, scaled: xr.DataArray, explanation: xr.Dataset, composite: str) -> list[float]:

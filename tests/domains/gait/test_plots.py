@@ -177,6 +177,14 @@ def test_signatures_that_cannot_be_shown_are_refused():
     assert plot_signature({"linear": both}, "S01", "fore-aft").axes[0].get_ylabel() == "fore-aft (BW)"
 
 
+def test_trials_explained_in_windows_have_no_one_prediction():
+    data = explanation()
+    windowed = data.assign(target=(("trial", "window"), np.stack([data["target"]] * 2, axis=1)))
+    with pytest.raises(ValueError, match=r"one prediction per window; choose a window with isel\(window="):
+        plot_signature({"linear": windowed}, "S01")
+    assert plot_people(windowed.isel(window=1)).get_ylabel() == "person"
+
+
 def rows(ax: Axes) -> np.ma.MaskedArray:
     (mesh,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
     return np.ma.masked_invalid(mesh.get_array()).reshape(-1, len(TIME))

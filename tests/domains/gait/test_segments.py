@@ -9,7 +9,7 @@ import xarray as xr
 
 from signalrp.domains.gait.labelled import SECONDS, STANCE, labelled
 from signalrp.domains.gait.segments import PHASES, channels, stance_phases, windows
-from signalrp.validation.segments import pieces_of
+from signalrp.validation.perturbation.segments import pieces_of
 
 
 def force(time: np.ndarray, units: str = STANCE) -> xr.DataArray:

@@ -144,8 +144,8 @@ def test_tables_agree_with_the_explanations(finished):
     assert (read["accuracy"]["accuracy"] > 0.8).all()
     difference = read["stability"][read["stability"]["pairs"] == "difference"]
     assert (difference["cosine similarity"] > 0.1).all()
-    gain = read["faithfulness"].set_index(["model", "order"])["relevance - order"]
-    assert gain.loc[("linear", "random")] > 0
+    gain = read["faithfulness"].set_index(["model", "order", "measure"])["advantage"]
+    assert gain.loc[("linear", "random", "AOPC")] > 0
 
 
 def external(page: str) -> list[str]:
@@ -167,6 +167,25 @@ def test_the_report_needs_no_other_file(finished):
     for part in ("Who is walking?", "mid-stance", "2-fold", "Seed 0", "fill", *MODELS):
         assert part in page
     assert "nan" not in page.lower().split("base64")[0]
+
+
+def test_the_report_says_what_removal_supports(finished):
+    folder, _ = finished
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    scores = pd.read_csv(folder / "faithfulness.csv")
+    assert scores["model"].unique().tolist() == list(MODELS)
+    assert scores["measure"].unique().tolist() == ["AOPC", "ABPC", "area under accuracy", "area under output"]
+    for model in MODELS:
+        assert f"<p>{model}: Removing 5 % of the samples, most relevant first, " in page
+        assert f"<p>{model}: Removing 1 of 4 phases of stance, most relevant first, " in page
+        assert f"<p>{model}, cascading randomisation: pass." in page
+        assert f"<p>{model}, class contrast: pass." in page
+    assert "These checks are of the held-out trials of the first fold." in page
+    # four people are too few for any finding, whatever the curves look like
+    assert page.count("With 4 subjects no p below .125 is possible") >= len(MODELS)
+    assert "This does not show that a person would need the same samples" in page
+    # the fill is measured against the data of each fold, not of the first alone
+    assert "lie farther from the data than 95 % of the data do" in page
 
 
 def test_the_same_seed_repeats_the_study(finished, tmp_path):
@@ -387,10 +406,10 @@ def test_ten_people_are_told_apart_by_their_forces(monkeypatch, tmp_path):
     assert (accuracy["chance"] == 0.1).all()
     stability = pd.read_csv(folder / "stability.csv").set_index(["pairs", "model"])
     assert (stability.loc["difference", "low"] > 0).all()
-    faith = pd.read_csv(folder / "faithfulness.csv").set_index(["order", "model"])
+    faith = pd.read_csv(folder / "faithfulness.csv").set_index(["order", "measure", "model"]).sort_index()
     for order in ("random", "amplitude"):
-        assert (faith.loc[order, "low"] > 0).all()
-        assert (faith.loc[order, "p"] < 0.05).all()
+        assert (faith.loc[(order, "AOPC"), "advantage_low"] > 0).all()
+        assert (faith.loc[(order, "AOPC"), "p_corrected"] < 0.05).all()
     assert len(list((folder / "figures").glob("signature_*"))) == 10
     page = (folder / "report.html").read_text()
     assert external(page) == []

@@ -1,21 +1,18 @@
-"""Plots every field shares: they take and return matplotlib axes, labelled from coordinates and units."""
+"""Signals and the relevance that lies on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.colors import Normalize
+from numpy.typing import ArrayLike
 
-from signalrp._plot_data import (
+from signalrp.plotting.data import (
     Explanation,
     axis_label,
     edges,
@@ -24,41 +21,7 @@ from signalrp._plot_data import (
     signal_and_relevance,
     signal_label,
 )
-from signalrp.validation.statistics import summary
-
-# blue and red as in RdBu, but grey in the middle: a white line would vanish on white paper
-RELEVANCE_COLOURS: Colormap = LinearSegmentedColormap.from_list(
-    "relevance", ["#053061", "#2166ac", "#5f9fcb", "#c6c6c6", "#e0705a", "#b2182b", "#67001f"]
-)
-_ORDER_COLOURS = ["#b2182b", "#2166ac", "#7f7f7f", "#1b7837", "#762a83", "#b35806", "#01665e", "#c51b7d"]
-_DIRECTION_NAMES = {"morf": "highest first", "lerf": "lowest first"}
-
-
-def relevance_norm(*relevances: ArrayLike, percentile: float = 100.0) -> Normalize:
-    """One colour scale for all relevance of a figure, symmetric about 0.
-
-    Parameters
-    ----------
-    *relevances
-        All relevance that is shown side by side.
-    percentile
-        Percentile of the absolute relevance at which the colours saturate; below 100, single peaks leave
-        colour for everything else.
-
-    Returns
-    -------
-    matplotlib.colors.Normalize
-
-    Raises
-    ------
-    ValueError
-        If nothing was given, or relevance is not finite.
-    """
-    values = np.concatenate([np.abs(np.asarray(relevance, dtype=float)).ravel() for relevance in relevances])
-    if not values.size or not np.isfinite(values).all():
-        raise ValueError("Relevance is empty, NaN or infinite; a colour scale needs finite values.")
-    limit = float(np.percentile(values, percentile)) or float(values.max()) or 1.0
-    return Normalize(-limit, limit)
+from signalrp.plotting.style import RELEVANCE_COLOURS, one_axes, relevance_norm
 
 
 def plot_relevance_lines(
@@ -97,7 +60,7 @@ def plot_relevance_lines(
     signal, relevance = signal[chosen], relevance[chosen]
     if not len(signal):
         raise ValueError("No trial to show; check the selection of trials.")
-    ax = _axes(ax)
+    ax = one_axes(ax)
     time = np.broadcast_to(positions(signal["time"]), signal.shape)
     points = np.stack([time, signal.values], axis=-1)
     # each piece of line is centred on its sample and so wears that sample's colour alone
@@ -191,7 +154,7 @@ def plot_heatmap(
     if not len(relevance):
         raise ValueError("No trial to show; check the selection of trials.")
     mean = relevance.mean("trial")
-    ax = _axes(ax)
+    ax = one_axes(ax)
     names = mean["channel"].values
     ax.pcolormesh(
         edges(positions(mean["time"])),
@@ -207,88 +170,3 @@ def plot_heatmap(
     ax.invert_yaxis()
     ax.set(xlabel=axis_label(mean["time"]), ylabel="" if len(names) < 2 else "channel")
     return ax
-
-
-def add_colorbar(
-    axes: Axes | Sequence[Axes] | NDArray[Any], norm: Normalize, label: str = "relevance", **kwargs: Any
-) -> Colorbar:
-    """Colour bar of relevance beside one or several axes of a figure.
-
-    Parameters
-    ----------
-    axes
-        Axes that give room to it.
-    norm
-        The colour scale they share.
-    label
-        Its label.
-    **kwargs
-        For `matplotlib.figure.Figure.colorbar`.
-    """
-    listed = [axes] if isinstance(axes, Axes) else list(np.ravel(np.asarray(axes, dtype=object)))
-    bar = listed[0].figure.colorbar(ScalarMappable(norm, RELEVANCE_COLOURS), ax=listed, label=label, **kwargs)
-    bar.outline.set_visible(False)
-    return cast("Colorbar", bar)
-
-
-def plot_perturbation(
-    curves: xr.Dataset,
-    ax: Axes | None = None,
-    subject: str | ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Axes:
-    """Accuracy against what was removed, one line per order and direction, with interval bands.
-
-    The chance line is the share of the most frequent class. The random order has no direction, so it is drawn
-    once.
-
-    Parameters
-    ----------
-    curves
-        From `signalrp.validation.perturbation_curves`.
-    ax
-        Axes to draw on; by default those of a new figure.
-    subject, level, resamples, seed
-        See `signalrp.validation.summary`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    table = summary(curves, subject, level, resamples, seed)
-    ax = _axes(ax)
-    directions = curves["direction"].values.tolist()
-    for number, order in enumerate(curves["order"].values):
-        colour = _ORDER_COLOURS[number % len(_ORDER_COLOURS)]
-        undirected = order == "random"
-        for direction in directions[:1] if undirected else directions:
-            rows = table[(table["order"] == order) & (table["direction"] == direction)]
-            ax.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
-            ax.plot(
-                rows["step"],
-                rows["accuracy"],
-                color=colour,
-                marker="o",
-                markersize=3,
-                linestyle="--" if direction == "lerf" and not undirected else "-",
-                label=str(order) if undirected else f"{order}, {_DIRECTION_NAMES[direction]}",
-            )
-    chance = np.bincount(curves["label"].values).max() / curves.sizes["trial"]
-    ax.axhline(chance, color="black", linewidth=0.8, linestyle=":", label=f"chance ({chance:.0%})")
-    removed, unit = curves.attrs.get("removed", "samples"), curves["step"].attrs.get("units", "%")
-    amount = f"{removed} removed" + (" (%)" if unit == "%" else "")
-    ax.set(
-        xlabel=f"{amount}, fill: {curves.attrs.get('fill', 'unknown')}",
-        ylabel=f"accuracy ({level:.0%} interval)",
-        ylim=(-0.02, 1.02),
-        xlim=(0, float(curves["step"].max())),
-    )
-    # beside the axes, since curves may run anywhere inside
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    return plt.subplots(layout="constrained")[1] if ax is None else ax

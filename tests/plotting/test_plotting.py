@@ -1,33 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection, QuadMesh
+from reference.figures import closed_figures
 
 from signalrp.plotting import (
     RELEVANCE_COLOURS,
     add_colorbar,
     plot_heatmap,
     plot_mean,
-    plot_perturbation,
     plot_relevance_lines,
     relevance_norm,
 )
-from signalrp.validation import summary
 
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
+__all__ = ["closed_figures"]
 
 
 @pytest.fixture
@@ -43,24 +32,6 @@ def explanation() -> xr.Dataset:
             "channel": ["vertical", "fore-aft"],
             "time": ("time", np.linspace(0, 100, 11), {"units": "% stance"}),
         },
-    )
-
-
-@pytest.fixture
-def curves() -> xr.Dataset:
-    rng = np.random.default_rng(0)
-    correct = (rng.random((2, 2, 3, 20)) < 0.7).astype(float)
-    return xr.Dataset(
-        {
-            "correct": (("order", "direction", "step", "trial"), correct),
-            "label": ("trial", [0] * 15 + [1] * 5),
-        },
-        {
-            "order": ["relevance", "random"],
-            "direction": ["morf", "lerf"],
-            "step": ("step", [0.0, 10.0, 50.0], {"units": "%"}),
-        },
-        {"fill": "interpolate", "removed": "samples"},
     )
 
 
@@ -99,13 +70,12 @@ def test_lines_wear_the_relevance_of_their_samples(explanation: xr.Dataset) -> N
     assert shown["signal"].max() <= high
 
 
-def test_given_axes_are_used_and_no_figure_is_opened(explanation: xr.Dataset, curves: xr.Dataset) -> None:
-    figure, axes = plt.subplots(1, 5)
+def test_given_axes_are_used_and_no_figure_is_opened(explanation: xr.Dataset) -> None:
+    figure, axes = plt.subplots(1, 4)
     current = plt.gca()
     assert plot_relevance_lines(explanation, channel="fore-aft", ax=axes[0]) is axes[0]
     assert plot_mean(explanation, channel="fore-aft", axes=axes[1:3]) == tuple(axes[1:3])
     assert plot_heatmap(explanation, ax=axes[3]) is axes[3]
-    assert plot_perturbation(curves, ax=axes[4], resamples=50) is axes[4]
     assert plt.get_fignums() == [figure.number]
     assert plt.gca() is current
 
@@ -153,17 +123,17 @@ def test_colorbar_serves_several_axes(explanation: xr.Dataset) -> None:
     assert len(figure.axes) == 3
 
 
-def test_perturbation_plot_names_fill_chance_and_draws_random_once(curves: xr.Dataset) -> None:
-    ax = plot_perturbation(curves, resamples=200)
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["relevance, highest first", "relevance, lowest first", "random", "chance (75%)"]
-    assert ax.get_xlabel() == "samples removed (%), fill: interpolate"
-    table = summary(curves, resamples=200)
-    rows = table[(table.order == "relevance") & (table.direction == "lerf")]
-    np.testing.assert_allclose(ax.lines[1].get_ydata(), rows["accuracy"])
-    band = ax.collections[1].get_paths()[0].vertices
-    assert band[:, 1].min() == pytest.approx(rows["low"].min())
-    assert band[:, 1].max() == pytest.approx(rows["high"].max())
+def test_windows_change_nothing_about_where_relevance_is(explanation: xr.Dataset) -> None:
+    """Outputs of explain(window=…, overlap=…) have a dimension more; signal and relevance are whole."""
+    windowed = explanation.assign(
+        output=(("trial", "window", "class"), np.zeros((6, 3, 2))), target=(("trial", "window"), np.zeros((6, 3), int))
+    ).assign_coords(window_start=("window", [0.0, 30.0, 60.0]), window_stop=("window", [40.0, 70.0, 100.0]))
+    for one, two in zip(plot_mean(explanation, "vertical"), plot_mean(windowed, "vertical"), strict=True):
+        for bar, other in zip(one.patches, two.patches, strict=True):
+            assert bar.get_height() == other.get_height()
+    for one, two in ((plot_heatmap(explanation), plot_heatmap(windowed)),):
+        np.testing.assert_array_equal(one.collections[0].get_array(), two.collections[0].get_array())
+    assert len(plot_relevance_lines(windowed, channel="vertical").collections[0].get_paths()) == 66
 
 
 def test_bad_input_is_refused(explanation: xr.Dataset) -> None:
