@@ -1,81 +1,12 @@
-"""The labelled signal of this domain: an array (trial, channel, time) that knows its units."""
+"""The labelled signal of this domain: an array (trial, channel, time) in s or % stance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
-import numpy as np
-import numpy.typing as npt
-import xarray as xr
+from signalrp.signals import labelled_signal
 
 STANCE = "% stance"
 SECONDS = "s"
 
-
-def labelled(
-    values: npt.ArrayLike,
-    channel: Sequence[str],
-    time: npt.ArrayLike,
-    time_units: str,
-    units: str | Sequence[str],
-    trial: Mapping[str, Any] | None = None,
-    *,
-    name: str = "ground reaction force",
-    **attrs: Any,
-) -> xr.DataArray:
-    """Build the labelled signal every reader of this domain returns.
-
-    Parameters
-    ----------
-    values : array_like, shape (trial, channel, time)
-        The signal.
-    channel : sequence of str
-        Channel names, all different.
-    time : array_like, shape (time,)
-        Instants, in `time_units` ("s" or "% stance").
-    time_units : str
-        Units of the time axis.
-    units : str or sequence of str
-        One unit for all channels, or one per channel.
-    trial : mapping, optional
-        Coordinates along trial: name -> values.
-    name : str
-        Name of the array.
-    **attrs
-        Further attributes, such as title and source.
-
-    Returns
-    -------
-    xarray.DataArray
-        With ``attrs["units"]`` when all channels share one unit, and the coordinate "unit" along channel when
-        not.
-    """
-    if len(set(channel)) != len(channel):
-        raise ValueError(f"Channel names must differ from each other, got {list(channel)}; rename the repeated ones.")
-    coords: dict[str, Any] = {
-        "channel": np.asarray(channel, dtype=str),
-        "time": ("time", np.asarray(time), {"units": time_units}),
-    }
-    coords.update({key: ("trial", np.asarray(column)) for key, column in (trial or {}).items()})
-    signal = xr.DataArray(np.asarray(values), dims=("trial", "channel", "time"), coords=coords, name=name, attrs=attrs)
-    return with_units(signal, [units] * len(channel) if isinstance(units, str) else list(units))
-
-
-def units_of(signal: xr.DataArray) -> list[str]:
-    """Unit of every channel, in order; empty strings where none is stated."""
-    if "unit" in signal.coords:
-        return [str(unit) for unit in np.atleast_1d(signal.coords["unit"].values)]
-    count = signal.sizes.get("channel", 1)
-    return [str(signal.attrs.get("units", ""))] * count
-
-
-def with_units(signal: xr.DataArray, units: Sequence[str]) -> xr.DataArray:
-    """The same signal with one unit per channel, as an attribute if they agree and as a coordinate if not."""
-    signal = signal.drop_vars("unit", errors="ignore")
-    attrs = {key: value for key, value in signal.attrs.items() if key != "units"}
-    if len(set(units)) == 1:
-        return signal.assign_attrs(units=units[0])
-    signal = signal.copy(deep=False)
-    signal.attrs = attrs
-    return signal.assign_coords(unit=("channel", np.asarray(units, dtype=str)))
+labelled = partial(labelled_signal, name="ground reaction force")

@@ -10,7 +10,9 @@ import xarray as xr
 from scipy.interpolate import make_interp_spline
 from scipy.signal import butter, sosfiltfilt
 
-from .labelled import STANCE, units_of, with_units
+from signalrp.signals import units_of, with_units
+
+from .labelled import STANCE
 
 GRAVITY = 9.80665
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
+from signalrp.splits import Scaler, folds
 from signalrp.training import fit_classifier
 from signalrp.validation import perturbation_curves
 from signalrp.validation.perturbation.fills import FILLS
@@ -34,7 +35,6 @@ from .labelled import STANCE
 from .models import MODELS, from_linear_svm
 from .reporting import write
 from .segments import stance_phases
-from .splits import Scaler, folds
 from .tables import tidy_csv
 
 TRAINING: dict[str, dict[str, Any]] = {
@@ -196,7 +196,7 @@ def study_model(
         )
         explanations.append(explanation)
         options: dict[str, Any] = {
-            "fill": fill, "reference": task.signal[train], "transform": scaling(scaler), "seed": seed + fold,
+            "fill": fill, "reference": task.signal[train], "transform": scaler.on_tensors(), "seed": seed + fold,
         }  # fmt: skip
         if fold == 0:
             checks = sanity_checks(model, scaled, composite, name, say)
@@ -273,12 +273,3 @@ def train_model(name: str, signal: xr.DataArray, classes: int, seed: int) -> nn.
         torch.manual_seed(seed)
         model = MODELS[name](channels, points, classes)
     return fit_classifier(model, torch.from_numpy(x), torch.from_numpy(y), seed=seed, **TRAINING[name])
-
-
-def scaling(scaler: Scaler) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a fitted scaler as a function of tensors (trial, channel, time)."""
-    if scaler.offset is None or scaler.scale is None:
-        raise ValueError("the scaler has not seen any training trials; call fit first.")
-    offset = torch.as_tensor(scaler.offset.values)[:, None]
-    scale = torch.as_tensor(scaler.scale.values)[:, None]
-    return lambda x: (x - offset.to(x)) / scale.to(x)

@@ -161,7 +161,7 @@ def test_bad_input_is_refused() -> None:
         plot_localisation(data, truth().astype(float))
     with pytest.raises(ValueError, match="The truth is bool; expected a labelled boolean array"):
         plot_localisation(data, truth().values)
-    with pytest.raises(ValueError, match="the relevance has .* Give one entry for every sample of the relevance"):
+    with pytest.raises(ValueError, match=r"the relevance has .* Give one entry for every sample of the relevance"):
         plot_localisation(data, truth()[:, :5])
     for channels in (["C4", "Cz", "C3"], ["a", "b", "c"], [0, 1, 2]):
         with pytest.raises(ValueError, match="have different coordinates along channel"):

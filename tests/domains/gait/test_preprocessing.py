@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalrp.domains.gait import preprocessing as pp
-from signalrp.domains.gait.labelled import labelled, units_of
+from signalrp.domains.gait.labelled import labelled
+from signalrp.signals import units_of
 
 SHARED = os.environ.get("SIGNALRP_SHARED_DATA", "")
 TREADMILL = Path(SHARED) / "gait_fukuchi_treadmill" / "processed.npz"

@@ -11,7 +11,7 @@ import pytest
 
 from signalrp.domains.gait import preprocessing as pp
 from signalrp.domains.gait import readers
-from signalrp.domains.gait.labelled import units_of
+from signalrp.signals import units_of
 
 ezc3d = pytest.importorskip("ezc3d", reason="ezc3d is not installed")
 FRAMES, PER_FRAME = 120, 10

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 
 from signalrp.domains.gait import study
 from signalrp.domains.gait.segments import PHASES
-from signalrp.domains.gait.splits import folds
+from signalrp.splits import folds
 
 MODELS = ("linear", "svm")
 POINTS = 21

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from signalrp.domains.gait import preprocessing as pp
-from signalrp.domains.gait.labelled import units_of
 from signalrp.domains.gait.tables import grf_tables, tidy_csv
+from signalrp.signals import units_of
 
 TRIALS = [(101, 1, 1), (101, 1, 2), (101, 2, 1), (205, 7, 1)]
 LENGTHS = [150, 160, 140, 170]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import xarray as xr
+from torch import Tensor
 
-from .labelled import units_of, with_units
+from signalrp.signals import units_of, with_units
 
 Indices = npt.NDArray[np.int64]
 
@@ -47,7 +50,9 @@ def folds(
     try:
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     except ImportError as error:
-        raise ImportError('Folds need scikit-learn; install it with: pip install "signalrp[gait]"') from error
+        raise ImportError(
+            "Folds need scikit-learn, which every domain needs: pip install scikit-learn."
+        ) from error
     for key in (by, group):
         if key is not None and key not in signal.coords:
             raise ValueError(
@@ -102,7 +107,7 @@ class Scaler:
     def fit(self, signal: xr.DataArray) -> Scaler:
         """Take offset and scale of every channel from these trials: pass the training part only."""
         if not np.isfinite(signal.values).all():
-            raise ValueError("The signal contains missing values; use time_normalise or leave out those trials first.")
+            raise ValueError("The signal contains missing values; fill them or leave out those trials first.")
         dims = [dim for dim in signal.dims if dim != "channel"]
         if self.kind == "min-max":
             offset, scale = signal.min(dims), signal.max(dims) - signal.min(dims)
@@ -124,6 +129,13 @@ class Scaler:
         offset, scale = self._for(signal)
         restored = self._like(signal, signal * scale + offset)
         return with_units(restored, [self._units[str(name)] for name in signal["channel"].values])
+
+    def on_tensors(self) -> Callable[[Tensor], Tensor]:
+        """Return the scaling as a function of tensors (trial, channel, time), the channels those of the fit."""
+        if self.offset is None or self.scale is None:
+            raise ValueError("The scaler has not seen any training trials; call fit first.")
+        offset, scale = (torch.as_tensor(part.values)[:, None] for part in (self.offset, self.scale))
+        return lambda x: (x - offset.to(x)) / scale.to(x)
 
     def _for(self, signal: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
         if self.offset is None or self.scale is None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
-from signalrp.domains.gait.labelled import labelled, units_of
-from signalrp.domains.gait.splits import Scaler, folds
+from signalrp.signals import labelled_signal
+from signalrp.signals import units_of
+from signalrp.splits import Scaler, folds
 
 
 def signal_of(people=12, trials=10, channels=("Fz", "Fx"), units="BW", seed=0):
@@ -13,7 +15,7 @@ def signal_of(people=12, trials=10, channels=("Fz", "Fx"), units="BW", seed=0):
     person = np.repeat(np.arange(people), trials)
     values = rng.normal(size=(len(person), len(channels), 20)) * np.arange(1, len(channels) + 1)[:, None] + 5
     coordinates = {"label": person, "subject": [f"S{p:02d}" for p in person], "injured": person % 2}
-    return labelled(values, list(channels), np.arange(20.0), "% stance", units, coordinates)
+    return labelled_signal(values, list(channels), np.arange(20.0), "% stance", units, coordinates, name="force")
 
 
 def test_identity_folds_hold_every_person_in_training_and_test():
@@ -105,3 +107,12 @@ def test_scaler_refuses():
         Scaler().fit(signal.where(signal.time > 3))
     with pytest.raises(ValueError, match="'robust' is unknown"):
         Scaler("robust")
+
+
+def test_scaling_of_tensors_is_that_of_arrays():
+    signal = signal_of()
+    scaler = Scaler("z-score").fit(signal[:4])
+    with pytest.raises(ValueError, match="has not seen any training trials"):
+        Scaler().on_tensors()
+    found = scaler.on_tensors()(torch.tensor(signal.values))
+    np.testing.assert_allclose(found, scaler.transform(signal), rtol=1e-12)
