@@ -5,8 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from signalrp.signals import labelled_signal
-from signalrp.signals import units_of
+from signalrp.signals import labelled_signal, units_of
 from signalrp.splits import Scaler, folds
 
 
