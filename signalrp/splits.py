@@ -50,9 +50,7 @@ def folds(
     try:
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     except ImportError as error:
-        raise ImportError(
-            "Folds need scikit-learn, which every domain needs: pip install scikit-learn."
-        ) from error
+        raise ImportError("Folds need scikit-learn, which every domain needs: pip install scikit-learn.") from error
     for key in (by, group):
         if key is not None and key not in signal.coords:
             raise ValueError(
