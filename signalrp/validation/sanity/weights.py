@@ -128,8 +128,8 @@ def cascading_randomisation(
     over, last = (known_interval(values, case.cluster, level, seed) for values in (mean, deciding[-1]))
     passed = bool(over.high < threshold)
     statement = (
-        f"Randomising {len(steps)} layers from the output downwards, the similarity ({chosen[0]}) of "
-        f"{case.name} to its original maps is {words(over)} on average over the steps and {words(last)} after the "
+        f"Randomising {len(steps)} layer{'s' * (len(steps) > 1)} from the output downwards, the similarity "
+        f"({chosen[0]}) of {case.name} to its original maps is {words(over)} on average over the steps and {words(last)} after the "
         f"last; asked for is an average below {threshold:g}. "
         + ("The maps depend on the weights." if passed else "The maps keep too much of what the signal alone gives.")
         + left_out(mean)
