@@ -20,6 +20,7 @@ from signalrp.baselines.patterns import Patterns, fit_patterns
 from signalrp.baselines.table import methods
 from signalrp.explain import explain
 from signalrp.explanation import checked, empty_like_weights, in_batches, labelled
+from signalrp.inspection.maps import InFrontOf
 from signalrp.propagation.composites import COMPOSITES, Composite
 from signalrp.propagation.composites import composite as composite_of
 from signalrp.propagation.rules import Rule
@@ -140,6 +141,11 @@ def explain_with(
         name, function = method, _BASELINES[method]
     else:
         raise ValueError(f"there is no method {method!r}; choose one of {', '.join((*COMPOSITES, *_BASELINES))}.")
+    if name in ("pattern-net", "pattern-attribution") and any(isinstance(part, InFrontOf) for part in model.modules()):
+        raise ValueError(
+            f"{name} gives the signal's own samples something, which a change of basis does not lead further; explain "
+            "the model itself, or choose another method for this basis."
+        )
     if name in ("pattern-net", "pattern-attribution") and "patterns" not in options:
         if data is None:
             raise ValueError(f"{name} is fitted to data; give reference=..., such as the training signals.")

@@ -129,8 +129,8 @@ def cascading_randomisation(
     passed = bool(over.high < threshold)
     statement = (
         f"Randomising {len(steps)} layer{'s' * (len(steps) > 1)} from the output downwards, the similarity "
-        f"({chosen[0]}) of {case.name} to its original maps is {words(over)} on average over the steps and {words(last)} after the "
-        f"last; asked for is an average below {threshold:g}. "
+        f"({chosen[0]}) of {case.name} to its original maps is {words(over)} on average over the steps and "
+        f"{words(last)} after the last; asked for is an average below {threshold:g}. "
         + ("The maps depend on the weights." if passed else "The maps keep too much of what the signal alone gives.")
         + left_out(mean)
     )
