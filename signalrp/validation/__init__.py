@@ -5,7 +5,7 @@ from signalrp.validation.comparison import compare_methods
 from signalrp.validation.conclusion import Conclusion, conclude
 from signalrp.validation.context import context_by_class, context_ratio
 from signalrp.validation.curve_scores import curve_scores
-from signalrp.validation.localisation import mass_accuracy, pointing_game, rank_accuracy
+from signalrp.validation.localisation import localisation_table, mass_accuracy, pointing_game, rank_accuracy
 from signalrp.validation.perturbation import (
     channels,
     from_masks,
@@ -62,6 +62,7 @@ __all__ = [
     "histogram_entropy",
     "input_invariance",
     "label_randomisation",
+    "localisation_table",
     "mass_accuracy",
     "noise_stability",
     "paired_difference",

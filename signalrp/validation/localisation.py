@@ -114,7 +114,7 @@ def pointing_game(
     return _result(explanation, "pointing game", *_pointing(truth, tolerance))
 
 
-def localisation(
+def localisation_table(
     explanations: Mapping[str, xr.Dataset],
     mask: xr.DataArray,
     *,

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle, StepPatch
 from reference.figures import closed_figures, texts_in_the_way
 
 from signalrp.plotting import plot_localisation
-from signalrp.validation.localisation import localisation
+from signalrp.validation.localisation import localisation_table
 
 __all__ = ["closed_figures"]
 
@@ -97,7 +97,7 @@ def test_one_dimension_is_an_area_over_the_truth() -> None:
 
 def test_scores_stand_above_the_panels() -> None:
     methods = {"epsilon": explanation(), "gradient": explanation(1)}
-    scores = localisation(methods, truth(), resamples=20)
+    scores = localisation_table(methods, truth(), resamples=20)
     axes = plot_localisation(methods, truth(), scores=scores)
     for ax, name in zip(axes, methods, strict=True):
         rows = scores[scores["method"] == name].set_index("criterion")
@@ -135,7 +135,7 @@ def test_more_dimensions_are_summed_and_truth_holds_along_them() -> None:
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_many_methods_remain_legible(count: int) -> None:
     methods = {f"a-method-with-a-long-name-{n}": explanation(n) for n in range(count)}
-    scores = localisation(methods, truth(), resamples=20)
+    scores = localisation_table(methods, truth(), resamples=20)
     axes = plot_localisation(methods, truth(), scores=scores)
     assert texts_in_the_way(axes[0].figure) == []
     flat = {name: data.isel(channel=[1]) for name, data in methods.items()}
@@ -185,7 +185,7 @@ def test_bad_input_is_refused() -> None:
         plot_localisation(data.drop_vars("relevance"), truth())
     with pytest.raises(ValueError, match="There are no explanations"):
         plot_localisation({}, truth())
-    scores = localisation({"epsilon": data}, truth(), resamples=20).drop(columns="method")
+    scores = localisation_table({"epsilon": data}, truth(), resamples=20).drop(columns="method")
     with pytest.raises(ValueError, match="no column 'method'"):
         plot_localisation({"epsilon": data}, truth(), scores=scores)
     data["relevance"][0, 0, 0] = np.nan

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalrp.validation import bootstrap_interval
-from signalrp.validation.localisation import localisation, mass_accuracy, pointing_game, rank_accuracy
+from signalrp.validation.localisation import localisation_table, mass_accuracy, pointing_game, rank_accuracy
 
 DIMS = ("trial", "channel", "time")
 
@@ -176,7 +176,7 @@ def test_table_holds_methods_beside_each_other_with_intervals_and_chance():
     subject = np.repeat(np.arange(8), 5)
     good, bad = (explained(rng.normal(size=mask.shape) + shift * mask, subject=("trial", subject)) for shift in (2, 0))
     truth = xr.DataArray(mask, dims=DIMS)
-    table = localisation({"good": good, "bad": bad}, truth, tolerance=1, resamples=500, seed=3)
+    table = localisation_table({"good": good, "bad": bad}, truth, tolerance=1, resamples=500, seed=3)
     assert table.columns.tolist() == ["method", "criterion", "estimate", "low", "high", "chance"]
     assert table["method"].tolist() == ["good"] * 3 + ["bad"] * 3
     assert table["criterion"].tolist() == ["mass", "rank", "pointing"] * 2
@@ -192,7 +192,7 @@ def test_table_holds_methods_beside_each_other_with_intervals_and_chance():
             assert tuple(row[["estimate", "low", "high"]]) == pytest.approx(tuple(interval), abs=1e-12)
             assert row["chance"] == pytest.approx(float(score["chance"].mean()))
     assert (table[table["method"] == "good"]["low"] > table[table["method"] == "good"]["chance"]).all()
-    other = localisation({"good": good}, truth, subject=np.arange(40) % 2, resamples=500, seed=3)
+    other = localisation_table({"good": good}, truth, subject=np.arange(40) % 2, resamples=500, seed=3)
     assert other["low"][0] != table["low"][0]
 
 
@@ -272,7 +272,7 @@ def test_options_that_make_no_sense_are_refused():
 def test_table_names_the_method_that_fails():
     explanation = explained(normal(3, 2, 5))
     with pytest.raises(ValueError, match=r"^silent: Trial 0 has no relevance at all"):
-        localisation({"loud": explanation, "silent": explanation * 0}, TIME)
+        localisation_table({"loud": explanation, "silent": explanation * 0}, TIME)
     for nothing in ({}, explanation):
         with pytest.raises(ValueError, match="needs a mapping from names of methods to explanations"):
-            localisation(nothing, TIME)
+            localisation_table(nothing, TIME)
