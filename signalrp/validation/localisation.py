@@ -19,7 +19,7 @@ Part = Literal["positive", "absolute"]
 Tolerance = int | Mapping[Hashable, int]
 
 CRITERIA = ("mass", "rank", "pointing")
-"""The rows of `localisation` for each method, in their order."""
+"""The rows of `localisation_table` for each method, in their order."""
 
 
 def mass_accuracy(explanation: xr.Dataset, mask: xr.DataArray, part: Part = "positive") -> xr.DataArray:

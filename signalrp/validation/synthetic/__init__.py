@@ -3,7 +3,7 @@
 `make` returns trials of noise as biosignals have it (1/f or autoregressive, mixed across channels, with line noise
 and drift) that hold a cause, which differs between two classes, and a distractor, twice as large, which does not.
 `causes` lists what there is. `learn` trains a small net and says how well it tells the classes of subjects that it
-has not seen. `signalrp.validation.localisation` then compares relevance with the truth.
+has not seen. `signalrp.validation.localisation_table` then compares relevance with the truth.
 
 What the truth means: it is where the cause *is*. A net may well use more. Channels that tell what the noise is where
 the cause is help it (Haufe et al. 2014, doi:10.1016/j.neuroimage.2013.10.067); each subject therefore mixes its noise
