@@ -54,7 +54,7 @@ $(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
-	@$(PIP) --constraint constraints.txt --editable ".[gait,dev]"
+	@$(PIP) --constraint constraints.txt --editable ".[gait,eeg,dev]"
 	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here, the one that the
 	@# metrics are compared with for an OpenCV that needs a screen's libraries; it takes the headless one as well.
 	@$(PIP) --constraint constraints.txt opencv-python-headless scikit-image cachetools

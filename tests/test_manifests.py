@@ -117,12 +117,19 @@ def leftovers(root: Path) -> list[Path]:
 
 def test_packaged_manifests_are_complete():
     assert manifests.available() == [
+        "bci-iii-iva",
+        "bci-iv-2a",
+        "biosig-motor-imagery",
         "clinical-grf",
+        "eegbci",
         "fukuchi2018",
         "gaitrec",
         "gutenberg",
         "horst2019",
+        "muse-headband",
+        "pylossless-faces",
         "speedgrf",
+        "uci-alcohol",
     ]
     for name in manifests.available():
         manifest = manifests.load(name)

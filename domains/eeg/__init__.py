@@ -1,0 +1,1 @@
+"""EEG: from MNE epochs to why a trial was misclassified."""
