@@ -146,7 +146,7 @@ def test_packaged_manifests_are_complete():
 
 
 def test_unknown_name_lists_the_known_ones_and_suggests():
-    with pytest.raises(LookupError, match=r"known are clinical-grf, .*speedgrf\. Did you mean 'speedgrf'\?"):
+    with pytest.raises(LookupError, match=r"known are bci-iii-iva, .*speedgrf, .*\. Did you mean 'speedgrf'\?"):
         manifests.load("SpeedGFR")
 
 
