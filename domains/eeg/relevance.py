@@ -1,0 +1,222 @@
+"""Relevance as MNE objects: every plot, selection and export that MNE has for EEG works on them.
+
+Their data are the relevance, unchanged. MNE takes what lies on EEG channels for volt and draws it times 1e6 in µV;
+`signalrp.domains.eeg.views` has its plots with the right numbers, units and colours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ._mne import mne
+from .classes import classes_of
+from .data import info_of, to_epochs
+
+What = Literal["relevance", "signal"]
+
+
+def to_evoked(
+    explanation: xr.Dataset, trials: npt.ArrayLike | None = None, *, what: What = "relevance", comment: str = ""
+) -> Any:
+    """Mean relevance over trials as an MNE object.
+
+    Parameters
+    ----------
+    explanation : xarray.Dataset
+        With ``relevance`` (trial, channel, time); positions x, y, z along channel give the montage.
+    trials : array, optional
+        Positions or boolean mask of the trials to average, such as ``explanation["label"] == 1``; by default all.
+    what : {"relevance", "signal"}
+        What is averaged.
+    comment : str
+        Name of the condition, which MNE writes beside it.
+
+    Returns
+    -------
+    mne.EvokedArray
+        ``data`` (channel, time): the mean, in double precision, in the unit it has. ``nave`` is the number of trials.
+
+    Raises
+    ------
+    ValueError
+        If no trial is chosen, or the explanation is not of (trial, channel, time in s), as one in another basis.
+    """
+    values = _mapped(explanation, what)
+    chosen = chosen_trials(trials, values.sizes["trial"])
+    # a sum in single precision would drift over many trials
+    mean = values.values[chosen].astype(np.float64).mean(0)
+    start = float(values["time"][0])
+    evoked = mne.EvokedArray(
+        mean, info_of(values), tmin=start, comment=comment or what, nave=len(chosen), verbose="error"
+    )
+    # MNE counts from multiples of the sampling interval; epochs may begin between them
+    return evoked.shift_time(start, relative=False)
+
+
+def evokeds_by(
+    explanation: xr.Dataset,
+    by: str = "label",
+    trials: npt.ArrayLike | None = None,
+    *,
+    what: What = "relevance",
+) -> dict[str, Any]:
+    """Mean relevance of each group of trials as MNE objects, for `signalrp.domains.eeg.views.plot_compare` and others.
+
+    Parameters
+    ----------
+    explanation, what
+        See `to_evoked`.
+    by : str
+        What groups trials: "label" (true class), "target" (class explained), "predicted", or any coordinate along
+        trial, such as "subject".
+    trials : array, optional
+        Positions or boolean mask of the trials that count.
+
+    Returns
+    -------
+    dict of str to mne.EvokedArray
+        In the order of the classes, or else sorted; groups without a trial are left out.
+
+    Raises
+    ------
+    ValueError
+        See `to_evoked`; also if the explanation has no such grouping.
+    """
+    groups = trial_groups(explanation, by, trials)
+    return {name: to_evoked(explanation, chosen, what=what, comment=name) for name, chosen in groups.items()}
+
+
+def relevance_epochs(explanation: xr.Dataset) -> Any:
+    """Relevance of every trial as MNE epochs.
+
+    Parameters
+    ----------
+    explanation : xarray.Dataset
+        With ``relevance`` (trial, channel, time).
+
+    Returns
+    -------
+    mne.EpochsArray
+        Data (trial, channel, time): the relevance. Events are those of the signal, so that ``epochs["face"]``
+        selects. The metadata have every coordinate along trial and ``label``, ``target`` (class explained),
+        ``predicted``, ``correct``, ``explained`` (the number that was) and ``output_<class>``, so that
+        ``epochs["predicted == 1 and not correct"]`` selects.
+
+    Raises
+    ------
+    ValueError
+        If the explanation is not of (trial, channel, time in s).
+    """
+    relevance = _mapped(explanation, "relevance").assign_coords(_columns(explanation))
+    # `to_epochs` refuses what is not in volt
+    epochs = to_epochs(relevance.drop_vars("unit", errors="ignore").assign_attrs(units="V"))
+    return epochs.shift_time(float(relevance["time"][0]), relative=False)
+
+
+def predicted(explanation: xr.Dataset) -> npt.NDArray[np.int64]:
+    """Return the class that the model predicted for each trial.
+
+    Raises
+    ------
+    ValueError
+        If the explanation has no output (trial, class).
+    """
+    if "output" not in explanation or explanation["output"].dims != ("trial", "class"):
+        found = explanation["output"].dims if "output" in explanation else "none"
+        raise ValueError(f"A predicted class needs an output (trial, class); the explanation has {found}.")
+    return explanation["output"].values.argmax(1).astype(np.int64)
+
+
+def class_names(explanation: xr.Dataset) -> list[str]:
+    """Return the names of the model's classes, those of its output or else of the signal; numbers if it has none."""
+    if "class" in explanation.coords and explanation["class"].dtype.kind in "UO":
+        return [str(name) for name in explanation["class"].values]
+    if "signal" in explanation and explanation["signal"].attrs.get("classes"):
+        return classes_of(explanation["signal"])
+    highest = [int(explanation[name].max()) for name in ("label", "target") if name in explanation]
+    return [str(number) for number in range(max([*highest, explanation.sizes.get("class", 1) - 1]) + 1)]
+
+
+def trial_groups(
+    explanation: xr.Dataset, by: str | None = "label", trials: npt.ArrayLike | None = None
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the positions of the trials of each group, see `evokeds_by`; None makes one group, called "".
+
+    Raises
+    ------
+    ValueError
+        If the explanation has no such grouping, or no trial is chosen.
+    """
+    chosen = chosen_trials(trials, explanation.sizes["trial"])
+    if by is None:
+        return {"": chosen}
+    if by == "predicted":
+        values = predicted(explanation)
+    elif by in explanation.variables and explanation[by].dims == ("trial",):
+        values = explanation[by].values
+    else:
+        known = [str(name) for name, variable in explanation.variables.items() if variable.dims == ("trial",)]
+        raise ValueError(f"There is no {by!r} along trial; group by predicted or one of {', '.join(sorted(known))}.")
+    if by in ("label", "target", "predicted"):
+        found = {name: chosen[values[chosen] == number] for number, name in enumerate(class_names(explanation))}
+    else:
+        found = {str(value): chosen[values[chosen] == value] for value in np.unique(values[chosen])}
+    return {name: group for name, group in found.items() if len(group)}
+
+
+def chosen_trials(trials: npt.ArrayLike | None, count: int) -> npt.NDArray[np.int64]:
+    """Return the positions of chosen trials, given by their positions or by a boolean mask; None chooses all.
+
+    Raises
+    ------
+    ValueError
+        If none is chosen, or there are not so many.
+    """
+    if trials is None:
+        return np.arange(count)
+    chosen = np.asarray(trials)
+    if chosen.dtype == bool and chosen.shape == (count,):
+        chosen = np.flatnonzero(chosen)
+    if chosen.size == 0:
+        raise ValueError("There is no trial to show; check the selection of trials.")
+    if chosen.dtype.kind not in "iu" or chosen.ndim != 1 or chosen.min() < -count or chosen.max() >= count:
+        raise ValueError(
+            f"Trials are chosen by a boolean mask of {count} or by positions up to {count - 1}; found {chosen.dtype} "
+            f"of shape {chosen.shape}."
+        )
+    return np.arange(count)[chosen]
+
+
+def _mapped(explanation: xr.Dataset, what: What) -> xr.DataArray:
+    """Relevance or signal (trial, channel, time), with the attributes of the signal."""
+    if what not in ("relevance", "signal"):
+        raise ValueError(f"{what!r} is unknown; choose relevance or signal.")
+    for name in (what, "signal"):
+        dims = explanation[name].dims if name in explanation else ()
+        if set(dims) != {"trial", "channel", "time"}:
+            raise ValueError(
+                f"MNE objects are of (trial, channel, time), but {name} of the explanation is {dims or 'absent'}; give "
+                "what explain() returned for such a signal, before it was inspected."
+            )
+    signal = explanation["signal"]
+    return explanation[what].transpose("trial", "channel", "time").assign_attrs(signal.attrs)
+
+
+def _columns(explanation: xr.Dataset) -> dict[str, tuple[str, npt.NDArray[Any]]]:
+    """What the model made of each trial, by name."""
+    columns = {
+        name: explanation[name].values
+        for name in ("label", "target", "explained", "absorbed")
+        if name in explanation and explanation[name].dims == ("trial",)
+    }
+    if "output" in explanation and explanation["output"].dims == ("trial", "class"):
+        columns["predicted"] = predicted(explanation)
+        if "label" in columns:
+            columns["correct"] = columns["predicted"] == columns["label"]
+        for name, output in zip(class_names(explanation), explanation["output"].values.T, strict=True):
+            columns[f"output_{name}"] = output
+    return {name: ("trial", values) for name, values in columns.items()}
