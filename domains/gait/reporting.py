@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 import signalrp
 from signalrp.plotting import plot_curves
 from signalrp.report import Report
+from signalrp.studies import Figures
 from signalrp.validation import summary
 from signalrp.validation.conclusion import conclude
 from signalrp.validation_report import write_validation
@@ -59,7 +59,6 @@ def write(
         table.to_csv(folder / f"{name}.csv", index=False)
     for name, found in findings.items():
         found.explanation.to_netcdf(folder / f"explanation_{name}.nc")
-    (folder / "figures").mkdir()
     # A dollar in a name is no formula.
     with plt.rc_context({"text.parse_math": False}):
         _report(folder, task, findings, tables, composite, fill, count, seed)
@@ -91,15 +90,7 @@ def _report(
     report.text("Accuracy on held-out trials; intervals are 95 % bootstrap intervals over people.")
     report.table(tables["accuracy"])
 
-    def add(figure: Figure, name: str, caption: str) -> None:
-        file, number = folder / "figures" / f"{name}.png", 1
-        # Names that differ only in what no file name takes must not share a file.
-        while file.exists():
-            number += 1
-            file = file.with_name(f"{name}-{number}.png")
-        figure.savefig(file, dpi=130)
-        report.figure(figure, caption)
-
+    add = Figures(folder, report)
     explanations = {name: found.explanation for name, found in findings.items()}
     by_phase = "phases" in tables
     if by_phase and task.group is None:
@@ -136,7 +127,7 @@ def _write_signatures(
     task: Task,
     explanations: Mapping[str, xr.Dataset],
     people: np.ndarray,
-    add: Callable[[Figure, str, str], None],
+    add: Figures,
 ) -> None:
     report.heading("By what is a person recognised?")
     report.text(
@@ -156,20 +147,18 @@ def _write_signatures(
             report.text(f"No model recognised a trial of {person}.")
             continue
         for channel in channels:
-            suffix = "" if len(channels) == 1 else f"_{_file_name(channel)}"
+            suffix = "" if len(channels) == 1 else f"_{channel}"
             caption = f"{person}, {channel}. {_instants(explanations[best], person, channel, best)}"
-            add(plot_signature(explanations, person, channel), f"signature_{_file_name(person)}{suffix}", caption)
+            add(plot_signature(explanations, person, channel), f"signature_{person}{suffix}", caption)
     if len(people) > 3:
         report.close_details()
     for channel in channels:
         figure, ax = plt.subplots(layout="constrained", figsize=(9, 0.34 * len(people) + 1.6))
         plot_people(explanations[best], channel, ax)
-        add(figure, f"people_{_file_name(channel)}", f"{best}: mean relevance of every person, {channel}")
+        add(figure, f"people_{channel}", f"{best}: mean relevance of every person, {channel}")
 
 
-def _write_classes(
-    report: Report, task: Task, explanations: Mapping[str, xr.Dataset], add: Callable[[Figure, str, str], None]
-) -> None:
+def _write_classes(report: Report, task: Task, explanations: Mapping[str, xr.Dataset], add: Figures) -> None:
     report.heading("By what is a class recognised?")
     best = _best(explanations)
     known = recognised(explanations[best])
@@ -179,7 +168,7 @@ def _write_classes(
     report.text("Mean signal and mean relevance of the trials that the model got right: red speaks for the class.")
     for channel in map(str, task.signal["channel"].values):
         figure = plot_classes(known, task.classes, channel)
-        add(figure, f"mean_{_file_name(channel)}", f"{best}: {channel}, mean and relevance of each class")
+        add(figure, f"mean_{channel}", f"{best}: {channel}, mean and relevance of each class")
 
 
 def _best(explanations: Mapping[str, xr.Dataset]) -> str:
@@ -196,9 +185,7 @@ def _instants(explanation: xr.Dataset, person: str, channel: str, model: str) ->
     return f"{model} looks most at {', '.join(f'{i:g}' for i in instants)} % stance." if len(instants) else ""
 
 
-def _write_phase_removal(
-    report: Report, findings: Mapping[str, Findings], add: Callable[[Figure, str, str], None]
-) -> None:
+def _write_phase_removal(report: Report, findings: Mapping[str, Findings], add: Figures) -> None:
     curves = {name: found.phases for name, found in findings.items() if found.phases is not None}
     add(
         cast("Figure", plot_curves(curves)[0].figure),
@@ -216,7 +203,7 @@ def _write_validation(
     findings: Mapping[str, Findings],
     fill: str,
     folder: Path,
-    add: Callable[[Figure, str, str], None],
+    add: Figures,
 ) -> None:
     report.heading("Does the model need what the relevance marks?")
     report.text(
@@ -234,8 +221,3 @@ def _write_validation(
     if any(found.checks for found in findings.values()):
         report.text("These checks are of the held-out trials of the first fold.")
     scores.rename(columns={"curves": "model"}).to_csv(folder / "faithfulness.csv", index=False)
-
-
-def _file_name(name: str) -> str:
-    """Return what every file system takes; names of people and channels come from the user's files."""
-    return re.sub(r"[^\w.-]+", "_", name)

@@ -7,9 +7,7 @@ out. The rooms beside this one do the work; this one puts it in order.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,10 @@ from torch import nn
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.splits import Scaler, folds
+from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks
 from signalrp.training import fit_classifier
 from signalrp.validation import perturbation_curves
 from signalrp.validation.perturbation.fills import FILLS
-from signalrp.validation.sanity import cascading_randomisation
-from signalrp.validation.sanity.contrast import class_contrast
 from signalrp.validation.verdicts import Check
 
 from .data import clinical_grf, speedgrf
@@ -46,8 +43,6 @@ TRAINING: dict[str, dict[str, Any]] = {
 }
 DEFAULT_MODELS = ("linear", "svm", "mlp", "cnn-a", "cnn-c3")
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-
-Say = Callable[[str], None]
 
 
 def run(
@@ -105,35 +100,15 @@ def run(
     signalrp_composite(composite)
     if fill not in FILLS:
         raise ValueError(f"there is no fill {fill!r}; choose of {', '.join(FILLS)}.")
-    target = Path(out)
-    check_target(target, overwrite)
+    target = check_folder(out, overwrite)
     task = load_task(data)
     trials, people = task.signal.sizes["trial"], len(np.unique(task.signal["subject"]))
     say(f"{task.question} {trials} trials of {people} people, {len(task.classes)} classes, {count} folds")
     splits = folds(task.signal, count, by="label", group=task.group, seed=seed)
     findings = {name: study_model(name, task, splits, composite, fill, seed, say) for name in models}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        write(work, task, findings, composite=composite, fill=fill, count=count, seed=seed, say=say)
-        work.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(work, target)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    with new_folder(target, overwrite) as folder:
+        write(folder, task, findings, composite=composite, fill=fill, count=count, seed=seed, say=say)
     return target / "report.html"
-
-
-def check_target(target: Path, overwrite: bool) -> None:
-    """Refuse a folder that exists, and even when overwriting one that no study has written."""
-    if not target.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"{target} exists already; choose another folder with --out, or replace it: --overwrite.")
-    if not target.is_dir() or (any(target.iterdir()) and not (target / "report.html").is_file()):
-        raise FileExistsError(f"{target} was not written by a study, so it is not replaced; choose another --out.")
 
 
 def load_task(data: str) -> Task:
@@ -218,24 +193,6 @@ def study_model(
         pd.DataFrame(same, columns=task.classes).mean().to_dict() if same else {},
         checks,
     )
-
-
-def join_folds(curves: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the curves of all folds as one; what limits the usual distance to the data is averaged over folds."""
-    limits = [data.attrs["distance_95"] for data in curves if "distance_95" in data.attrs]
-    joined = xr.concat(curves, "trial")
-    return joined.assign_attrs(distance_95=float(np.mean(limits))) if limits else joined
-
-
-def sanity_checks(model: nn.Module, scaled: xr.DataArray, composite: str, name: str, say: Say) -> list[Check]:
-    """Ask whether relevance depends on the weights and on the class; nothing where a check cannot be made."""
-    checks = []
-    for check in (cascading_randomisation, class_contrast):
-        try:
-            checks.append(check(model, scaled, composite))
-        except ValueError as error:
-            say(f"  {name}: no {check.__name__.replace('_', ' ')}: {error}")
-    return checks
 
 
 def same_output(model: nn.Module, scaled: xr.DataArray, explanation: xr.Dataset, composite: str) -> list[float]:

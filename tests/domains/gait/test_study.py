@@ -228,7 +228,7 @@ def test_overwriting_replaces_studies_and_empty_folders_only(quick, tmp_path):
     file.write_text("precious")
     for folder in (earlier, empty):
         study.run(data, MODELS, folder, count=2, overwrite=True, say=quiet)
-        assert [p.name for p in folder.iterdir()] == ["report.html"]
+        assert sorted(p.name for p in folder.iterdir()) == ["figures", "report.html"]
         assert (folder / "report.html").read_text() == "new"
     for precious in (other, file):
         with pytest.raises(FileExistsError, match="was not written by a study"):
