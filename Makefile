@@ -1,6 +1,7 @@
 # make gait   the gait study, from nothing to a report in runs/gait
+# make eeg    the EEG study, from nothing to a report in runs/eeg
 # make test   every check and every test
-# Both make their own environment in .venv and need nothing but Python 3.11 or newer.
+# All of them make their own environment in .venv and need nothing but Python 3.11 or newer.
 # Another Python:  make gait PYTHON=/path/to/python
 
 VENV := .venv
@@ -15,27 +16,32 @@ export SIGNALRP_SHARED_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help gait test
+# The studies, and the public data set that each runs on.
+STUDIES := gait eeg
+SET_gait := speedgrf
+SET_eeg := pylossless-faces
+
+.PHONY: help test $(STUDIES)
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
-gait: runs/gait/.made
-	@echo "runs/gait is up to date with the code. Open runs/gait/report.html in a browser."
-	@echo "To make it anew: rm -r runs/gait && make gait"
+$(STUDIES): %: runs/%/.made
+	@echo "runs/$@ is up to date with the code. Open runs/$@/report.html in a browser."
+	@echo "To make it anew: rm -r runs/$@ && make $@"
 
 # The stamp lies in the folder of the results and goes with it. Without it the folder is somebody's own run,
 # which is never replaced.
-runs/gait/.made: $(VENV)/.gait $(SOURCES)
-	@if [ -e runs/gait ] && [ ! -e $@ ]; then \
-		echo "runs/gait holds a run that make did not start; move it away, then: make gait" >&2; exit 1; \
+$(STUDIES:%=runs/%/.made): runs/%/.made: $(VENV)/.% $(SOURCES)
+	@if [ -e runs/$* ] && [ ! -e $@ ]; then \
+		echo "runs/$* holds a run that make did not start; move it away, then: make $*" >&2; exit 1; \
 	fi
-	@echo "Fetching the data set speedgrf (8.5 MB, once) ..."
-	@$(BIN)/signalrp data fetch speedgrf
-	@echo "Running the gait study into runs/gait (some minutes) ..."
-	@if [ -e $@ ]; then again=--overwrite; fi; $(BIN)/signalrp study gait --data speedgrf --out runs/gait $$again
+	@echo "Fetching the data set $(SET_$*) (once) ..."
+	@$(BIN)/signalrp data fetch $(SET_$*)
+	@echo "Running the study $* into runs/$* (some minutes) ..."
+	@if [ -e $@ ]; then again=--overwrite; fi; $(BIN)/signalrp study $* --out runs/$* $$again
 	@touch $@
 
 test: $(VENV)/.test
@@ -47,9 +53,9 @@ test: $(VENV)/.test
 	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rfEs || status=1; \
 	exit $$status
 
-$(VENV)/.gait: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing signalrp and what the gait study needs into $(VENV) (some minutes the first time) ..."
-	@$(PIP) --constraint constraints.txt --editable ".[gait]"
+$(STUDIES:%=$(VENV)/.%): $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing signalrp and what the study $* needs into $(VENV) (some minutes the first time) ..."
+	@$(PIP) --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
@@ -59,7 +65,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@# metrics are compared with for an OpenCV that needs a screen's libraries; it takes the headless one as well.
 	@$(PIP) --constraint constraints.txt opencv-python-headless scikit-image cachetools
 	@$(PIP) --no-deps zennit==0.5.1 quantus==0.6.0
-	@touch $(VENV)/.gait $@
+	@touch $(STUDIES:%=$(VENV)/.%) $@
 
 # ensurepip is asked for as well, because some systems ship a Python that cannot make environments.
 $(BIN)/python:

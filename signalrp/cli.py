@@ -61,6 +61,7 @@ app = _group(
     \b
     Examples:
       signalrp study gait                  who is walking? the whole study, into runs/gait
+      signalrp study eeg                   face or house, left or right: why was a trial misclassified?
       signalrp data list                   the data sets that signalrp knows
       signalrp data info speedgrf          what a set is, its licence, how to cite it
       signalrp study gait --help           the manual page of a command
@@ -189,21 +190,88 @@ def study_gait(
       1  it could not be done; one line on standard error says why
       2  the command line was not understood
     """  # noqa: D301 - the command line reads this backspace as: keep the lines
-    # Domains are met by name, here at the topmost room: nothing below may import them.
-    run = importlib.import_module("signalrp.domains.gait.study").run
-    if model:
-        run = partial(run, models=tuple(model))
-    report = run(
-        dataset,
-        out=out,
-        count=folds,
-        composite=composite,
-        fill=fill,
-        seed=seed,
+    _run_study(
+        "gait", data=dataset, models=model, out=out, count=folds, composite=composite, fill=fill, seed=seed,
         overwrite=overwrite,
-        say=partial(typer.echo, err=True),
-    )
-    typer.echo(str(report))
+    )  # fmt: skip
+
+
+@study.command("eeg", short_help="What tells the trials of a person apart, and why was one misclassified?")
+def study_eeg(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="DATA", help="A task or file, see above; repeat it.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A model, see above; repeat it for several.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the results go.")] = Path("runs/eeg"),
+    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Folds within every person.")] = 5,
+    composite: Annotated[
+        str, typer.Option("--composite", metavar="NAME", help="Rules of the explanation, see above.")
+    ] = "epsilon",
+    pages: Annotated[
+        int, typer.Option("--pages", metavar="N", min=0, help="Pages of misclassified trials for each recording.")
+    ] = 4,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of folds, weights and random orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FOLDER if it exists.")] = False,
+) -> None:
+    """What tells the trials of a person apart, and why was a trial misclassified?
+
+    Trains every model by cross-validation within each person, explains the held-out trials, examines the errors,
+    asks whether relevance lies where the response is known to be, tries the models on the other people, removes
+    electrodes, windows, frequency bands and artefacts, and writes a report. Progress goes to standard error, the
+    path of the report to standard output. An existing FOLDER is left alone unless --overwrite is given, and
+    nothing appears in it before all is done.
+
+    \b
+    DATA is one of:
+      faces, presses, checkerboards   128 electrodes, two people, fetched (50 MB); without --data the first two
+      ssvep=FOLDER                    steady-state responses of a headband, the folder of muse-headband
+      PATH                            your own epochs: .fif or .set as MNE writes and reads them, or .npz; the
+                                      metadata column subject tells people apart, run or session what must stay
+                                      together
+
+    \b
+    Models: deep4, shallow-convnet, eegnet, sturm, erp-lda, csp-lda. The first is examined, the others are shown
+    beside it; without --model deep4, erp-lda and csp-lda.
+
+    \b
+    Rules: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat,
+    deep-taylor, excitation-backprop, cp-lrp, attnlrp, mamba-lrp.
+
+    \b
+    Results in FOLDER:
+      report.html          everything on one page that needs no other file
+      explanation_*.nc     signals and relevance of every held-out trial, a file per person and model (netCDF)
+      *.csv                the tables of the report; errors.csv has every misclassified trial
+      figures/             the figures as PNG
+
+    \b
+    Examples:
+      signalrp study eeg
+      signalrp study eeg --data faces --model shallow-convnet --pages 20 --out runs/faces
+      signalrp study eeg --data mine-epo.fif --model eegnet --model erp-lda --out runs/mine
+
+    \b
+    Exit codes:
+      0  done
+      1  it could not be done; one line on standard error says why
+      2  the command line was not understood
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    _run_study(
+        "eeg", data=dataset, models=model, out=out, composite=composite, count=folds, pages=pages, seed=seed,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+def _run_study(field: str, **options: Any) -> None:
+    """Run the study of a field with the options that were given, and print where its report is."""
+    # Domains are met by name, here at the topmost room: nothing below may import them.
+    run = importlib.import_module(f"signalrp.domains.{field}.study").run
+    given = {name: value for name, value in options.items() if value is not None}
+    typer.echo(str(run(**given, say=partial(typer.echo, err=True))))
 
 
 @data.command("list")

@@ -45,8 +45,12 @@ class Report:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, frame: pd.DataFrame, decimals: int = 3) -> None:
-        """Add a table, numbers rounded."""
-        number = f"{{:.{decimals}f}}".format
+        """Add a table, numbers rounded; those that would be rounded to 0 are written as powers of ten."""
+
+        def number(value: float) -> str:
+            tiny = 0 < abs(value) < 0.5 * 10**-decimals
+            return f"{value:.0e}" if tiny else f"{value:.{decimals}f}"
+
         self._parts.append(frame.to_html(index=False, border=0, escape=True, na_rep="–", float_format=number))
 
     def figure(self, figure: Figure, caption: str, dpi: int = 110) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from signalrp import manifests
 pytest.importorskip("typer", reason="the command line needs typer")
 testing = pytest.importorskip("typer.testing")
 
-from signalrp.cli import app, study_gait  # noqa: E402 - cannot be imported without typer
+from signalrp.cli import app, study_eeg, study_gait  # noqa: E402 - cannot be imported without typer
 
 
 @pytest.fixture
@@ -33,7 +34,16 @@ def one_line(result) -> str:
 
 
 def test_help_is_a_manual_page(run):
-    for words in ([], ["study"], ["study", "gait"], ["data"], ["data", "list"], ["data", "info"], ["data", "fetch"]):
+    for words in (
+        [],
+        ["study"],
+        ["study", "gait"],
+        ["study", "eeg"],
+        ["data"],
+        ["data", "list"],
+        ["data", "info"],
+        ["data", "fetch"],
+    ):
         result = run(*words, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith(f"Usage: {' '.join(['signalrp', *words])} ")
@@ -43,27 +53,39 @@ def test_help_is_a_manual_page(run):
         assert part in manual
 
 
-def test_the_manual_names_every_model_and_set_of_rules(run):
-    study = pytest.importorskip("signalrp.domains.gait.study")
+STUDIES = ("gait", "eeg")
+
+
+@pytest.mark.parametrize("field", STUDIES)
+def test_the_manual_names_every_model_and_set_of_rules(run, field):
+    study = pytest.importorskip(f"signalrp.domains.{field}.study")
     from signalrp.propagation.composites import COMPOSITES
 
-    manual = " ".join(run("study", "gait", "--help").stdout.split())
+    manual = " ".join(run("study", field, "--help").stdout.split())
     models = manual.split("Models: ")[1].split(".")[0].split(", ")
-    assert sorted(models) == sorted((*study.MODELS, "svm"))
-    assert tuple(models[:-1]) == study.DEFAULT_MODELS
+    known = {"gait": ("svm",), "eeg": getattr(study, "CLASSICAL", ())}[field]
+    assert sorted(models) == sorted((*study.MODELS, *known))
+    without = manual.split("ithout --model ")[1].split(".")[0]
+    if field == "gait":
+        assert tuple(models[:-1]) == study.DEFAULT_MODELS
+    else:
+        default = inspect.signature(study.run).parameters["models"].default
+        assert tuple(re.split(", | and ", without)) == default
     rules = manual.split("Rules: ")[1].split(".")[0].split(", ")
     # The one left out needs bounds, which depend on the fold.
     assert sorted(rules) == sorted(COMPOSITES.keys() - {"epsilon-gamma-box"})
 
 
-def test_defaults_are_those_of_the_study():
-    study = pytest.importorskip("signalrp.domains.gait.study")
+@pytest.mark.parametrize("field", STUDIES)
+def test_defaults_are_those_of_the_study(field):
+    study = pytest.importorskip(f"signalrp.domains.{field}.study")
+    command_of = {"gait": study_gait, "eeg": study_eeg}[field]
     function = {name: p.default for name, p in inspect.signature(study.run).parameters.items()}
-    command = {name: p.default for name, p in inspect.signature(study_gait).parameters.items()}
-    assert command["dataset"] == function["data"]
+    command = {name: p.default for name, p in inspect.signature(command_of).parameters.items()}
+    assert command["dataset"] in (function["data"], None)
     assert command["folds"] == function["count"]
     assert command["out"] == Path(function["out"])
-    for name in ("composite", "fill", "seed", "overwrite"):
+    for name in command.keys() & function.keys() - {"out"}:
         assert command[name] == function[name]
 
 
@@ -81,7 +103,7 @@ def test_options_reach_the_study_and_its_report_is_printed(run, monkeypatch):
     result = run("study", "gait", "--data", "a.csv", "--model", "svm", "--model", "mlp", "--folds", "4", "--seed", "7")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "here/report.html\n", "halfway\n")
     assert seen["data"] == "a.csv"
-    assert seen["models"] == ("svm", "mlp")
+    assert seen["models"] == ["svm", "mlp"]
     assert (seen["count"], seen["seed"], seen["overwrite"]) == (4, 7, False)
     run("study", "gait", "--overwrite")
     assert seen["overwrite"] is True

@@ -1,0 +1,213 @@
+"""The main job: by what does a model tell the trials of a person apart, and why was a trial misclassified?
+
+Epochs in, cross-validated models, explanations of the held-out trials, an examination of the errors, physiology,
+manipulation tests, figures and a report out. The rooms beside this one do the work; this one puts it in order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import nn
+
+from signalrp.explain import explain
+from signalrp.propagation.composites import composite as signalrp_composite
+from signalrp.splits import Scaler
+from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks
+from signalrp.training import fit_classifier
+from signalrp.validation.verdicts import Check
+
+from ._mne import mne
+from .artefacts import find_artefacts
+from .checks import match_channels, sampling_rate
+from .classical import csp_lda, erp_lda
+from .findings import Recording, Task
+from .misclassified import examine, explain_classes
+from .models import DEFAULT, MODELS, TRAINING, torch_model
+from .patterns import patterns_of
+from .removal import remove_artefacts, remove_pieces
+from .reporting import write
+from .tasks import load_task, split
+
+CLASSICAL = ("erp-lda", "csp-lda")
+
+
+def run(
+    data: Sequence[str] = ("faces", "presses"),
+    models: Sequence[str] = (DEFAULT, *CLASSICAL),
+    out: str | os.PathLike[str] = "runs/eeg",
+    *,
+    composite: str = "epsilon",
+    count: int = 5,
+    pages: int = 4,
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Say = print,
+) -> Path:
+    """Run the study and write report, explanations, tables and figures into one folder.
+
+    Parameters
+    ----------
+    data : sequence of str
+        Tasks by name, or files of epochs by path, see `signalrp.domains.eeg.tasks.load_task`.
+    models : sequence of str
+        Of ``"sturm"``, ``"eegnet"``, ``"shallow-convnet"``, ``"deep4"``, ``"erp-lda"`` and ``"csp-lda"``. The first
+        is examined; of the others the accuracy and the mean relevance are shown beside it.
+    out : path
+        Folder to write; it must not exist unless `overwrite` is set.
+    composite : str
+        Rules of the explanation, see :func:`signalrp.composite`.
+    count : int
+        Number of folds within every person.
+    pages : int
+        For how many misclassified trials of each recording a page is drawn, the most unusual first.
+    seed : int
+        Seed of folds, weights, orders.
+    overwrite : bool
+        Replace the folder if it exists.
+    say : callable
+        Gets a line of progress at a time.
+
+    Returns
+    -------
+    pathlib.Path
+        The report.
+
+    Raises
+    ------
+    ValueError
+        If a model or the data is unknown or does not fit.
+    FileExistsError
+        If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
+    """
+    known = (*MODELS, *CLASSICAL)
+    unknown = [name for name in models if name not in known]
+    if unknown or not models:
+        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join(known)}.")
+    if not data:
+        raise ValueError("there are no data to study; give a task or a file of epochs.")
+    if pages < 0:
+        raise ValueError(f"the number of pages is {pages}; give 0 or more.")
+    signalrp_composite(composite)
+    target = check_folder(out, overwrite)
+    tasks = [load_task(name) for name in dict.fromkeys(data)]
+    recordings = []
+    for task in tasks:
+        for person, signal in task.signals.items():
+            say(f"{task.question} {person}: {signal.sizes['trial']} trials, {signal.sizes['channel']} channels")
+            recordings.append(study_person(task, person, models, composite, count, seed, say))
+    with new_folder(target, overwrite) as folder:
+        write(folder, tasks, recordings, composite=composite, count=count, pages=pages, seed=seed, say=say)
+    return target / "report.html"
+
+
+def study_person(
+    task: Task, person: str, models: Sequence[str], composite: str, count: int, seed: int, say: Say
+) -> Recording:
+    """Train and explain every model on every fold of a person, always on the trials it has not seen."""
+    signal, splits, words = split(task.signals[person], count, seed)
+    others = {name: own for name, own in task.signals.items() if name != person}
+    strange = {name: np.array_split(np.arange(own.sizes["trial"]), len(splits)) for name, own in others.items()}
+    found: dict[str, list[xr.Dataset]] = {name: [] for name in models}
+    curves: dict[str, list[xr.Dataset]] = {}
+    elsewhere: dict[str, list[xr.Dataset]] = {name: [] for name in others}
+    patterns, without = [], []
+    checks: list[Check] = []
+    artefacts = find_artefacts(signal)
+    for fold, (train, test) in enumerate(splits):
+        scaler = Scaler("z-score").fit(signal[train])
+        training, scaled = scaler.transform(signal[train]), scaler.transform(signal[test])
+        for name in models:
+            model = train_model(name, training, seed + fold)
+            first = name == models[0]
+            part = explain_classes(model, scaled, composite, per_unit=True) if first else explain(
+                model, scaled, composite=composite, classes=class_list(signal)
+            )  # fmt: skip
+            found[name].append(
+                in_volt(part, scaler).assign_coords(fold=("trial", np.full(len(test), fold)), trial=np.asarray(test))
+            )
+            if name == "erp-lda":
+                patterns.append(scale_of(scaler) * patterns_of(model, training))
+            if not first:
+                continue
+            if fold == 0:
+                checks = sanity_checks(model, scaled.drop_vars("subject", errors="ignore"), composite, name, say)
+            reference, scale = training * scale_of(scaler), scale_of(scaler)
+            for what, data in remove_pieces(model, found[name][-1], reference, scale, seed + fold).items():
+                curves.setdefault(what, []).append(data)
+            its = artefacts.isel(trial=np.asarray(test))
+            without.append(remove_artefacts(model, found[name][-1], its, reference, scale, seed + fold))
+            for other, rows in strange.items():
+                own = match_channels(others[other][rows[fold]], [str(c) for c in signal["channel"].values])
+                # another head, another gain: scaled by what is known of this person without labels
+                theirs = Scaler("z-score").fit(match_channels(others[other], list(own["channel"].values.astype(str))))
+                elsewhere[other].append(in_volt(explain_classes(model, theirs.transform(own), composite), theirs))
+            right = int((part["target"] == part["label"]).sum())
+            say(f"  {name}, fold {fold + 1} of {len(splits)}: {right} of {len(test)} held-out trials recognised")
+    joined = {name: together(parts) for name, parts in found.items()}
+    recording = Recording(
+        task.name, person, signal, joined, words,
+        patterns=sum(patterns[1:], patterns[0]) / len(patterns) if patterns else None,
+        curves={what: join_folds(parts) for what, parts in curves.items()},
+        checks=checks,
+        without=pd.concat(without, ignore_index=True),
+        elsewhere={other: xr.concat(parts, "trial") for other, parts in elsewhere.items()},
+    )  # fmt: skip
+    try:
+        recording.examination = examine(recording.best, artefacts)
+    except ValueError as error:
+        recording.missing = str(error)
+        say(f"  errors are not examined: {error}")
+    return recording
+
+
+def train_model(name: str, training: xr.DataArray, seed: int) -> nn.Module:
+    """Train a net, or fit a classical pipeline and turn it into a module, on scaled trials."""
+    x, y = np.ascontiguousarray(training.values, dtype=np.float32), training["label"].values.astype(np.int64)
+    rate = sampling_rate(training)
+    if name in CLASSICAL:
+        pipeline = erp_lda(rate) if name == "erp-lda" else csp_lda(min(6, training.sizes["channel"]))
+        with mne.use_log_level("ERROR"):
+            return torch_model(pipeline.fit(x.astype(np.float64), y))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MODELS[name](training.sizes["channel"], training.sizes["time"], int(y.max()) + 1, rate)
+        return fit_classifier(model, torch.from_numpy(x), torch.from_numpy(y), seed=seed, **TRAINING[name])
+
+
+def in_volt(explanation: xr.Dataset, scaler: Scaler) -> xr.Dataset:
+    """Give the signal and relevance per unit of an explanation of scaled trials in V.
+
+    The signal becomes the deviation from the training mean of its channel, which is what has the relevance.
+    """
+    scale = scale_of(scaler)
+    signal = explanation["signal"]
+    shown = {"signal": (signal * scale).transpose(*signal.dims).astype(signal.dtype)}
+    shown["signal"].attrs = signal.attrs | {"units": "V"}
+    if "per_unit" in explanation:
+        shown["per_unit"] = (explanation["per_unit"] / scale).transpose(*signal.dims)
+    return explanation.assign(shown)
+
+
+def scale_of(scaler: Scaler) -> xr.DataArray:
+    """Return the standard deviation of every channel over the training trials, (channel,)."""
+    assert scaler.scale is not None
+    return scaler.scale.reset_coords(drop=True)
+
+
+def class_list(signal: xr.DataArray) -> list[str]:
+    """Return the names of the classes."""
+    names = signal.attrs["classes"]
+    return [str(name) for name in (names.split(" | ") if isinstance(names, str) else np.atleast_1d(names))]
+
+
+def together(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return what the folds found in the order of the trials."""
+    joined = xr.concat(parts, "trial")
+    return joined.isel(trial=np.argsort(joined["trial"].values))
