@@ -124,11 +124,32 @@ def in_batches(
     for batch in _steps(plan.batches(trials, batch_size), progress):
         numbers = [trial for trial, _ in batch]
         x = torch.as_tensor(parts.inputs(batch)).to(like)
-        result = ask(x, plan.target(_of_batch(target, numbers, trials), batch[0][1]), numbers)
+        try:
+            result = ask(x, plan.target(_of_batch(target, numbers, trials), batch[0][1]), numbers)
+        except RuntimeError as error:
+            refused = _refusal(model, x)
+            if refused is None:
+                raise
+            raise ValueError(refused) from error
         if not parts.maps:
             label = _true_classes(signal, result.output.shape, classes)
         parts.add(batch, result)
     return _dataset(signal, parts.finish(), label, classes, model, names)
+
+
+def _refusal(model: object, x: Tensor) -> str | None:
+    """Say why a model by itself fails on a batch; None where it does not."""
+    if not isinstance(model, nn.Module):
+        return None
+    try:
+        with torch.no_grad():
+            model(x)
+    except RuntimeError as error:
+        return (
+            f"the model fails on trials of shape {tuple(x.shape[1:])} ({' '.join(str(error).split())}); give the "
+            "channels, the sampling rate and the order of dimensions that it was trained with."
+        )
+    return None
 
 
 def type_and_place(model: object) -> tuple[torch.dtype, torch.device | None]:
@@ -198,8 +219,14 @@ def _true_classes(signal: xr.DataArray, output: Sequence[int], classes: Sequence
             f"the coordinate 'label' must hold integers, or names together with classes=..., found {labels.dtype}."
         )
     if len(output) == 2 and (labels.min() < 0 or labels.max() >= output[1]):
+        if output[1] == 1:
+            raise ValueError(
+                "the model has one output, but the signal is labelled with classes; wrap it in a module that returns "
+                "torch.cat([-z, z], 1), z being its output before a sigmoid, or drop the coordinate 'label'."
+            )
         raise ValueError(
-            f"labels run from {labels.min()} to {labels.max()}, but the model has classes 0 to {output[1] - 1}."
+            f"labels run from {labels.min()} to {labels.max()}, but the model has classes 0 to {output[1] - 1}; number "
+            "them as the model does."
         )
     return labels
 

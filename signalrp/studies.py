@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from torch import nn
@@ -22,6 +23,7 @@ from signalrp.validation.sanity.contrast import class_contrast
 from signalrp.validation.verdicts import Check
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 def check_folder(out: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -95,6 +97,55 @@ class Figures:
 def file_name(name: str) -> str:
     """Return what every file system takes; names of people and channels come from the user's files."""
     return re.sub(r"[^\w.-]+", "_", name)
+
+
+def side_by_side(function: Callable[..., T], calls: Sequence[tuple[Any, ...]], say: Say) -> list[T]:
+    """Call a function with each set of arguments, in as many processes as there are cores.
+
+    Each process works on one thread, which for small nets is faster than several. What a call says is said when it
+    is done. One call, or one core, is worked off here, and says at once.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, so that other processes find it; its last argument is `say`.
+    calls : sequence of tuple
+        Arguments but the last.
+    say : callable
+        Gets a line of progress at a time.
+
+    Returns
+    -------
+    list
+        What the calls return, in their order.
+    """
+    workers = min(len(calls), _cores())
+    if workers < 2:
+        return [function(*arguments, say) for arguments in calls]
+    from joblib import Parallel, delayed
+
+    done = Parallel(n_jobs=workers, return_as="generator")(
+        delayed(_listening)(function, arguments) for arguments in calls
+    )
+    results = []
+    for result, lines in done:
+        for line in lines:
+            say(line)
+        results.append(result)
+    return results
+
+
+def _listening(function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T, list[str]]:
+    """Call a function in a process of its own, and keep what it says."""
+    torch.set_num_threads(1)
+    lines: list[str] = []
+    return function(*arguments, lines.append), lines
+
+
+def _cores() -> int:
+    """Cores that this process may use; 1 where it was told to use one thread."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, torch.get_num_threads())
 
 
 def join_folds(curves: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -345,3 +345,14 @@ def test_relevance_per_unit_is_kept_when_asked_for(model, signal):
     assert explanation["per_unit"].dims == signal.dims
     assert explanation["per_unit"].attrs["units"] == "relevance per unit of signal"
     np.testing.assert_allclose(signal * explanation["per_unit"], explanation["relevance"], rtol=1e-6)
+
+
+def test_a_trial_that_the_model_cannot_take_and_one_output_are_told_in_a_sentence():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 1)).eval()
+    with pytest.raises(ValueError, match=r"fails on trials of shape \(2, 4\) .*; give the channels, the sampling rate"):
+        signalrp.explain(model, np.zeros((3, 2, 4), dtype=np.float32))
+    labelled = xr.DataArray(
+        np.ones((3, 2, 3), dtype=np.float32), {"label": ("trial", [0, 1, 0])}, ("trial", "channel", "time")
+    )
+    with pytest.raises(ValueError, match=r"one output, .* torch.cat\(\[-z, z\], 1\)"):
+        signalrp.explain(model, labelled)

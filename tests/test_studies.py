@@ -87,3 +87,21 @@ def test_checks_that_cannot_be_made_are_told_and_left_out():
     checks = studies.sanity_checks(model, signal.drop_vars("subject"), "epsilon", "mine", said.append)
     assert [check.name for check in checks] == ["cascading randomisation", "class contrast"]
     assert len(said) == 2
+
+
+def doubled(number: int, fails: bool, say) -> int:
+    if fails:
+        raise ValueError(f"{number} cannot be doubled")
+    say(f"doubled {number}")
+    return 2 * number
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_calls_side_by_side_return_in_their_order_and_are_heard(monkeypatch, cores):
+    pytest.importorskip("joblib")
+    monkeypatch.setattr(studies, "_cores", lambda: cores)
+    said: list[str] = []
+    assert studies.side_by_side(doubled, [(number, False) for number in range(3)], said.append) == [0, 2, 4]
+    assert said == ["doubled 0", "doubled 1", "doubled 2"]
+    with pytest.raises(ValueError, match="1 cannot be doubled"):
+        studies.side_by_side(doubled, [(0, False), (1, True)], said.append)

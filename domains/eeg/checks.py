@@ -29,7 +29,7 @@ def match_channels(signal: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
     absent = [name for name in names if name not in present]
     if absent:
         letters = {name.lower(): name for name in present}
-        spelt = [f"{name!r} is here {letters[name.lower()]!r}" for name in absent if name.lower() in letters]
+        spelt = [f"{str(name)!r} is here {letters[name.lower()]!r}" for name in absent if name.lower() in letters]
         raise ValueError(
             f"The signal lacks the channels {some(absent)} of the {len(names)} expected; it has {some(present)}"
             f"{' (' + spelt[0] + ')' if spelt else ''}. Rename or interpolate them, or train on what both have."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +13,14 @@ import xarray as xr
 from signalrp.signals import labelled_signal, units_of
 
 from ._mne import mne
-from .checks import require_positions, sampling_rate
+from .checks import require_positions, sampling_rate, some
 from .classes import SEPARATOR, Classes, class_events, classes_of, require_trials, split
 
 # What `to_epochs` stores in the events themselves; the other trial coordinates become metadata.
 _IN_EVENTS = ("event", "event_code", "sample")
 _UNITS = {"mag": "T", "grad": "T/m", "misc": "1", "stim": "1"}
+# What a signal says by these names itself: a column of the metadata called so gets another name.
+_TAKEN = ("channel", "time", "x", "y", "z", "kind", "unit")
 
 
 def from_epochs(
@@ -56,14 +58,26 @@ def from_epochs(
         In volt over seconds. Along channel: x, y, z in metres in the head frame (NaN where unknown), and
         "kind" when not every channel is EEG. Along trial: label, event (name), event_code and sample (third
         and first column of the events), onset in s (where the metadata or a recording tell it), subject, and
-        every column of the metadata. Attributes: sfreq in Hz,
-        classes (joined by " | ", see `classes_of`), highpass, lowpass and reference where known.
+        every column of the metadata; "x" and others that mean something else here become "metadata_x" and so on.
+        Attributes: sfreq in Hz, classes (joined by " | ", see `classes_of`), highpass, lowpass and reference
+        where known.
 
     Raises
     ------
+    TypeError
+        If these are no epochs.
     ValueError
-        If a class has no trials, a channel type is absent, projectors are pending, or bad channels are refused.
+        If there is no epoch, a class has no trials, a channel or channel type is absent, projectors are pending, or
+        bad channels are refused.
     """
+    if not isinstance(epochs, mne.BaseEpochs):
+        raise TypeError(
+            f"Found {type(epochs).__name__}, expected mne.Epochs; cut a recording by from_raw of "
+            "signalrp.domains.eeg.readers, or make epochs of an array by mne.EpochsArray."
+        )
+    epochs = epochs.copy().load_data()
+    if not len(epochs):
+        require_trials(np.empty(0, dtype=np.int64), list(class_events(classes, list(epochs.event_id))), epochs)
     epochs, told = _picked(epochs, picks, bads)
     pending = [str(projector["desc"]) for projector in epochs.info["projs"] if not projector["active"]]
     if pending:
@@ -77,9 +91,9 @@ def from_epochs(
     keep = np.array([event in label_of for event in events], dtype=bool)
     label = np.array([label_of[event] for event in events[keep]], dtype=np.int64)
     require_trials(label, list(wanted), epochs)
-    trial: dict[str, Any] = _metadata(epochs.metadata, keep)
-    trial |= {"label": label, "event": events[keep]}
-    trial |= {"event_code": epochs.events[keep, 2], "sample": epochs.events[keep, 0]}
+    own = {"label": label, "event": events[keep]}
+    own |= {"event_code": epochs.events[keep, 2], "sample": epochs.events[keep, 0]}
+    trial: dict[str, Any] = _metadata(epochs.metadata, keep, own) | own
     # An array that somebody made into epochs has events that tell nothing about time. The events of a recording count
     # its samples, also after only every n-th was kept.
     if "onset" not in trial and not isinstance(epochs, mne.EpochsArray):
@@ -194,10 +208,12 @@ def _picked(epochs: Any, picks: str | Sequence[str], bads: str) -> tuple[Any, di
     """The channels wanted, and what is told about the bad ones among them."""
     if bads not in ("drop", "keep", "raise"):
         raise ValueError(f"The choice bads={bads!r} is unknown; choose 'drop', 'keep' or 'raise'.")
-    epochs = epochs.copy().load_data()
     try:
         epochs = epochs.pick(picks, exclude=())
     except ValueError:
+        absent = [name for name in np.atleast_1d(picks).tolist() if name not in epochs.ch_names]
+        if len(absent) < np.size(picks):
+            raise ValueError(f"The epochs have no channels {absent}; they have {some(epochs.ch_names)}.") from None
         kinds = sorted(set(epochs.get_channel_types()))
         raise ValueError(f"The epochs have no channels {picks!r}; their channel types are {kinds}.") from None
     found = list(epochs.info["bads"])
@@ -210,14 +226,18 @@ def _picked(epochs: Any, picks: str | Sequence[str], bads: str) -> tuple[Any, di
     return epochs.drop_channels(found), {"bads_dropped": SEPARATOR.join(found)}
 
 
-def _metadata(metadata: pd.DataFrame | None, keep: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _metadata(
+    metadata: pd.DataFrame | None, keep: npt.NDArray[np.bool_], own: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Any]:
     if metadata is None:
         return {}
     columns = {}
-    for name in metadata.columns:
+    for name in map(str, metadata.columns):
         values = metadata[name].to_numpy()[keep]
         # Text columns hold Python objects, which no file format takes.
-        columns[str(name)] = values if values.dtype.kind in "biufM" else values.astype(str)
+        values = values if values.dtype.kind in "biufM" else values.astype(str)
+        taken = name in _TAKEN or (name in own and not np.array_equal(values, own[name]))
+        columns[f"metadata_{name}" if taken else name] = values
     return columns
 
 

@@ -36,8 +36,9 @@ def eeg_channels(explanation: xr.Dataset) -> xr.Dataset:
 
 
 def has_positions(explanation: xr.Dataset) -> bool:
-    """Return whether every electrode has a position."""
-    return all(axis in explanation.coords and bool(np.isfinite(explanation[axis]).all()) for axis in "xyz")
+    """Return whether every electrode has a position; channels that are no EEG need none."""
+    data = eeg_channels(explanation)
+    return all(axis in data.coords and bool(np.isfinite(data[axis]).all()) for axis in "xyz")
 
 
 def contour_levels(norm: Normalize) -> Values:
@@ -74,7 +75,7 @@ def draw_scalps(
     figure : matplotlib.figure.Figure or SubFigure
         To draw on.
     maps : mapping of str to xarray.DataArray, shape (column, channel)
-        By the name of the row.
+        By the name of the row; channels that are no EEG are left out.
     signal : xarray.DataArray
         For the positions.
     norm : matplotlib.colors.Normalize
@@ -87,6 +88,9 @@ def draw_scalps(
     ValueError
         If an electrode has no position.
     """
+    if "kind" in signal.coords:
+        eeg = np.flatnonzero(signal["kind"].values == "eeg")
+        maps, signal = {name: values.isel(channel=eeg) for name, values in maps.items()}, signal.isel(channel=eeg)
     info = info_of(signal, positions=True)
     first = next(iter(maps.values()))
     columns = [str(name) for name in first[first.dims[0]].values]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ._mne import mne
+from .checks import some
 from .classes import Classes, class_events
 
 # Annotations that mark a stretch of time rather than an event; MNE compares without regard to case.
@@ -75,8 +76,8 @@ def epochs_of(
     Raises
     ------
     ValueError
-        If an event is unknown, a choice is, a position is missing for interpolation, the band does not fit
-        the rate, or bad channels or segments are refused.
+        If an event is unknown, a choice or a channel of the reference is, a position is missing for interpolation,
+        the band does not fit the rate, which must be positive, or bad channels or segments are refused.
     """
     events, event_id = events_of(raw)
     wanted = class_events(classes, list(event_id))
@@ -87,7 +88,7 @@ def epochs_of(
     if band is not None:
         _filter(raw, band)
     if reference is not None:
-        raw.set_eeg_reference(reference, verbose="error")
+        _reference(raw, reference)
     if bads == "interpolate" and raw.info["bads"]:
         _interpolate(raw)
     step = 1
@@ -205,6 +206,17 @@ def _filter(raw: Any, band: tuple[float | None, float | None]) -> None:
     raw.filter(*band, picks="all", verbose="error")
 
 
+def _reference(raw: Any, reference: str | list[str]) -> None:
+    names = [reference] if isinstance(reference, str) else list(reference)
+    absent = [name for name in names if name not in raw.ch_names]
+    if absent and reference != "average":
+        raise ValueError(
+            f"The reference channels {absent} are not among those kept, {some(raw.ch_names)}; choose of these, or "
+            "'average'."
+        )
+    raw.set_eeg_reference(reference if reference == "average" else names, verbose="error")
+
+
 def _interpolate(raw: Any) -> None:
     places = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
     unknown = [
@@ -221,6 +233,8 @@ def _interpolate(raw: Any) -> None:
 
 
 def _rate(raw: Any, events: npt.NDArray[np.int64], sfreq: float) -> tuple[Any, npt.NDArray[np.int64], int]:
+    if not sfreq > 0:
+        raise ValueError(f"The rate is {sfreq:g} Hz; give a positive one.")
     ratio = raw.info["sfreq"] / sfreq
     step = round(ratio)
     if abs(ratio - step) < 1e-6 and step >= 1 and (step == 1 or raw.info["lowpass"] <= sfreq * _SAFE_FOR_DECIMATION):

@@ -44,7 +44,9 @@ def torch_model(estimator: Any) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        The net's own module, not a copy, in evaluation mode; of scikit-learn's estimators an equivalent one.
+        The net's own module, not a copy, in evaluation mode; of scikit-learn's estimators an equivalent one, whose
+        outputs are in the order of ``classes_``. Fit with the numbers of ``signal["label"]``: names would be sorted, so
+        that the outputs could be in another order than the labels.
 
     Raises
     ------

@@ -15,15 +15,14 @@ from torch import nn
 from signalrp import explain
 from signalrp.validation.checks import labelled_array, true_classes
 
-from .coincidences import PLACES, artefact_columns, place_columns
-from .misleading import find_misleading
+from .misleading import PLACES, artefact_columns, find_misleading, place_columns
 from .places import WINDOW
 from .reasons import Limits, give_reasons, summarise
 from .relevance import class_names
 from .typicality import typicality
 
 _FEWEST = 10
-_OF_A_CLASS = ("relevance", "explained", "absorbed")
+_OF_A_CLASS = ("relevance", "per_unit", "explained", "absorbed")
 
 
 @dataclass(frozen=True)
@@ -61,34 +60,35 @@ class Examination:
         return summarise(self.trials)
 
 
-def explain_classes(
-    model: nn.Module, signal: xr.DataArray, composite: Any = "epsilon-plus", **options: Any
-) -> xr.Dataset:
+def explain_classes(model: nn.Module, signal: xr.DataArray, composite: Any = "epsilon", **options: Any) -> xr.Dataset:
     """Explain every class of every trial, so that what speaks for either lies side by side.
 
     Parameters
     ----------
-    model, signal, composite, **options
+    model, signal, **options
         See `signalrp.explain`; no target. Give trials that the model was not trained on.
+    composite : str or signalrp.Composite
+        Which rules; see `signalrp.composite`. EEG is signed: the rules that follow positive contributions alone
+        ("epsilon-plus" and whatever has z+) were less faithful than "epsilon", as measured by the removal of
+        electrodes on nets such as `signalrp.domains.eeg.models.deep4` (see benchmarks), so that "epsilon" is the
+        default here, other than in `signalrp.explain`.
 
     Returns
     -------
     xarray.Dataset
         The explanation of the predicted class, as `signalrp.explain` returns it, and ``class_relevance`` (trial,
         class, channel, time). Explanations of the folds of a cross-validation are put together with
-        ``xarray.concat(parts, "trial")``; put the signal as it was measured into ``signal`` for pictures in volt.
+        ``xarray.concat(parts, "trial")``; for pictures in volt see `signalrp.domains.eeg.relevance.in_volt`.
 
     Raises
     ------
     ValueError
-        As `signalrp.explain`, and if the model does not return (trial, class) with at least two classes.
+        As `signalrp.explain`, and if the model fails on such trials or does not return (trial, class) with at least
+        two classes.
     """
+    _require_classes(model, signal, composite, options)
     first = explain(model, signal, 0, composite, **options)
-    count = first.sizes.get("class", 1)
-    if first["output"].dims != ("trial", "class") or count < 2:
-        raise ValueError(
-            f"The model returns {dict(first['output'].sizes)}; expected (trial, class), two classes at least."
-        )
+    count = first.sizes["class"]
     each = [first, *(explain(model, signal, target, composite, **options) for target in range(1, count))]
     predicted = first["output"].values.argmax(1)
     rows = np.arange(len(predicted))
@@ -100,6 +100,20 @@ def explain_classes(
     maps = np.stack([one["relevance"].values for one in each], axis=1)
     dims = ("trial", "class", *first["relevance"].dims[1:])
     return first.assign(chosen | {"target": ("trial", predicted), "class_relevance": (dims, maps)})
+
+
+def _require_classes(model: nn.Module, signal: xr.DataArray, composite: Any, options: dict[str, Any]) -> None:
+    """Refuse a model that has no output for each of two or more classes."""
+    trial = signal[:1]
+    trial = trial.drop_vars("label", errors="ignore") if isinstance(trial, xr.DataArray) else trial
+    passed = {name: options[name] for name in ("device", "unknown") if name in options}
+    found = explain(model, trial, lambda out: out.reshape(len(out), -1).sum(1), composite, **passed)
+    shape = found["output"].shape
+    if len(shape) != 2 or shape[1] < 2:
+        raise ValueError(
+            f"The model returns {shape} for one trial; expected (trial, class), two classes at least: wrap a model of "
+            "one output in a module that returns torch.cat([-z, z], 1), z being its output (trial, 1) before a sigmoid."
+        )
 
 
 def examine(
@@ -146,10 +160,12 @@ def examine(
     Raises
     ------
     ValueError
-        If the relevance for every class, outputs or labels are missing, a class has fewer than ten correct trials,
-        or artefacts are of other trials, channels or windows.
+        If the relevance for every class, outputs or labels are missing, that of a trial is zero, a class has fewer than
+        ten correct trials, or artefacts are of other trials, channels or windows.
     """
     maps, label, output = _checked(explained)
+    if places < 1:
+        raise ValueError(f"The number of places is {places}; give 1 or more.")
     limits = limits or Limits()
     names = np.array(class_names(explained))
     rows = np.arange(len(label))
@@ -173,6 +189,7 @@ def examine(
     if not table.index.is_unique:
         again = table.index[table.index.duplicated()][0]
         raise ValueError(f"There are several trials {again}; number them anew with assign_coords(trial=...).")
+    _require_relevance(maps, np.stack([label, rival], axis=1), table.index)
     table[["distance_true", "distance_rival", "p_true", "p_rival", "cosine_true", "cosine_rival"]] = _distances(
         maps, label, rival, correct
     )
@@ -214,6 +231,16 @@ def _require_correct(
         raise ValueError(
             f"The class {names[few[0]]} has {counts[few[0]]} correctly classified trials, and a standard needs at "
             f"least {_FEWEST}; examine more trials, leave out the class, or take a model that classifies it better."
+        )
+
+
+def _require_relevance(maps: npt.NDArray[np.floating], classes: npt.NDArray[np.int64], names: pd.Index[Any]) -> None:
+    """Refuse trials without any relevance for two classes (trial, 2)."""
+    silent = ~np.stack([trial[pair].any() for trial, pair in zip(maps, classes, strict=True)])
+    if silent.any():
+        raise ValueError(
+            f"The relevance of trial {names[silent.argmax()]} is zero everywhere, as that of {silent.sum()} of "
+            f"{len(silent)} trials; leave them out."
         )
 
 

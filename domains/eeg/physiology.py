@@ -24,11 +24,10 @@ from ._mne import mne
 from .answers import Values, answer, answers, as_high, mean_over, units_of
 from .data import info_of
 from .drawing import eeg_channels, has_positions
-from .placement import Numbers, mirrored, random_patches, random_shares
 from .places import window_coords, window_edges, window_sums
 from .regions import directions
 from .relevance import class_names
-from .sites import electrodes
+from .sites import Numbers, electrodes, mirrored, random_patches, random_shares
 
 _FEWEST_NEIGHBOURS = 5
 
@@ -89,9 +88,10 @@ VISUAL = Expectation("visual", ("PO7", "PO8", "O1", "O2"), (0.08, 0.2), source="
 def place_share(explanation: xr.Dataset, expected: Expectation, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Does more relevance lie where it is expected than elsewhere?
 
-    Two answers. The share of the positive relevance that lies there, against places taken at random: as many patches
+    Three answers. The share of the positive relevance that lies there, against places taken at random: as many patches
     of neighbouring electrodes, of the same size, and as long a window; p is how many of these hold at least as much.
-    And the mean relevance there less that elsewhere, sign and all, within units; p by flips of sign.
+    Such a share can be due to the time alone, hence the share of what lies within the window, against other electrodes
+    at the same time. And the mean relevance there less that elsewhere, sign and all, within units; p by flips of sign.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def place_share(explanation: xr.Dataset, expected: Expectation, *, draws: int = 
     Returns
     -------
     pandas.DataFrame
-        Two rows, see the module.
+        Three rows, see the module.
 
     Raises
     ------
@@ -124,11 +124,19 @@ def place_share(explanation: xr.Dataset, expected: Expectation, *, draws: int = 
     share = mean_over(positive / positive.sum((1, 2), keepdims=True), units)
     random = random_shares(share, chosen, instants, directions(data), draws, seed)
     p = as_high(float(share[mask.values].sum()), random)
+    over, near = mask.any("channel").values, mask.any("time").values
+    held = positive[..., over].sum(2)
+    within = held[:, near].sum(1) / np.maximum(held.sum(1), np.finfo(float).tiny)
+    at_once = share[:, over].sum(1, keepdims=True) / share[:, over].sum()
+    same_time = random_shares(at_once, chosen, 1, directions(data), draws, seed)
     there, elsewhere = values[:, mask.values].mean(1), values[:, ~mask.values].mean(1)
     difference = paired_difference(there, elsewhere, units, resamples=draws, seed=seed)
     rows = [
         answer(expected.name, "share of positive relevance", inside.values, units, float(mask.values.mean()), p,
              f"{draws} places at random, which hold {random.mean():.3g} on average"),
+        answer(expected.name, "share within its window", within, units, float(near.mean()),
+               as_high(float(at_once[near].sum()), same_time),
+               f"{draws} places at random at the same time, which hold {same_time.mean():.3g} on average"),
         answer(expected.name, "mean relevance there less elsewhere", there - elsewhere, units, 0.0, difference.p,
              "signs of units flipped"),
     ]  # fmt: skip

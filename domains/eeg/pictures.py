@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from signalrp.plotting import relevance_norm
+from signalrp.plotting import plot_heatmap, relevance_norm
 
 from ._mne import mne
 from .basis_plots import plot_bands, plot_components, plot_time_frequency
@@ -18,9 +18,10 @@ from .drawing import draw_scalps, has_positions
 from .findings import Recording, Task
 from .plots import plot_channels, plot_regions, plot_scalp, plot_signal_and_relevance
 from .regions import region_names
-from .relevance import class_names, to_evoked
+from .relevance import class_names, evokeds_by, trial_groups
 from .results import peak_places
 from .segments import BANDS, window_segments
+from .sites import placed
 from .views import one_scale, plot_joint
 
 _COMPONENTS = 15
@@ -49,11 +50,15 @@ def pictures(task: Task, recording: Recording, seed: int = 0) -> Iterator[tuple[
     data = recording.best.isel(trial=recording.correct())
     names = class_names(data)
     model = next(iter(recording.explanations))
-    yield "channels", plot_channels(data), f"Mean relevance of correct trials, {model}, electrode by time."
-    if has_positions(data):
-        evokeds = [to_evoked(data, data["label"].values == number, comment=name) for number, name in enumerate(names)]
-        norm = one_scale(*evokeds)
-        for evoked, name in zip(evokeds, names, strict=True):
+    if not data.sizes["trial"]:
+        return
+    draw_channels = plot_channels if placed(data) else _plot_unplaced
+    mapped = has_positions(data)
+    yield "channels", draw_channels(data), f"Mean relevance of correct trials, {model}, electrode by time."
+    if mapped:
+        evokeds = evokeds_by(data)
+        norm = one_scale(*evokeds.values())
+        for name, evoked in evokeds.items():
             with mne.use_log_level("ERROR"):
                 figure = plot_joint(evoked, norm=norm, show=False)
             where = peak_places(data.isel(trial=np.flatnonzero(data["label"].values == names.index(name))))
@@ -70,14 +75,14 @@ def pictures(task: Task, recording: Recording, seed: int = 0) -> Iterator[tuple[
     if bands:
         yield "bands", plot_bands(data, bands), "Relevance by frequency band."
     yield "time_frequency", plot_time_frequency(data), "Relevance in time and frequency, summed over electrodes."
-    if has_positions(data) and data.sizes["channel"] >= _FEWEST_FOR_ICA:
+    if mapped and data.sizes["channel"] >= _FEWEST_FOR_ICA:
         caption = f"The independent components (of {_COMPONENTS}) that the model uses most."
         yield "components", plot_components(data, fitted_ica(recording.signal, seed)), caption
     for name, explanation in list(recording.explanations.items())[1:]:
         correct = explanation.isel(trial=recording.correct(explanation))
         if all((correct["label"].values == number).any() for number in range(len(names))):
-            yield f"channels_{name}", plot_channels(correct), f"Mean relevance of correct trials, {name}."
-    if recording.patterns is not None and has_positions(data):
+            yield f"channels_{name}", draw_channels(correct), f"Mean relevance of correct trials, {name}."
+    if recording.patterns is not None and mapped:
         yield (
             "patterns",
             plot_patterns(recording.patterns, data),
@@ -86,6 +91,18 @@ def pictures(task: Task, recording: Recording, seed: int = 0) -> Iterator[tuple[
                 "mean in windows of 100 ms. They show where the signal differs, relevance what a model takes from it."
             ),
         )
+
+
+def _plot_unplaced(data: xr.Dataset) -> Figure:
+    """Mean relevance of each class, channel by time, in the order of the file: nobody knows where they are."""
+    groups = trial_groups(data)
+    norm = relevance_norm(*(data["relevance"].isel(trial=chosen).mean("trial") for chosen in groups.values()))
+    size = (1.8 + 3.6 * len(groups), 4.0)
+    figure, axes = plt.subplots(1, len(groups), squeeze=False, layout="constrained", figsize=size)
+    for ax, (name, chosen) in zip(axes[0], groups.items(), strict=True):
+        plot_heatmap(data, chosen, ax, norm)
+        ax.set_title(name, fontsize="medium")
+    return figure
 
 
 def plot_patterns(patterns: xr.DataArray, like: xr.Dataset) -> Figure:

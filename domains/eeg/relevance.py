@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.splits import Scaler
+
 from ._mne import mne
 from .classes import classes_of
 from .data import info_of, to_epochs
@@ -115,6 +117,43 @@ def relevance_epochs(explanation: xr.Dataset) -> Any:
     # `to_epochs` refuses what is not in volt
     epochs = to_epochs(relevance.drop_vars("unit", errors="ignore").assign_attrs(units="V"))
     return epochs.shift_time(float(relevance["time"][0]), relative=False)
+
+
+def in_volt(explanation: xr.Dataset, scaler: Scaler) -> xr.Dataset:
+    """Explanation of scaled trials with the signal in its own unit, for pictures.
+
+    Another signal put into an explanation would no longer go with its relevance per unit, and relevance in bands or
+    components would be wrong.
+
+    Parameters
+    ----------
+    explanation : xarray.Dataset
+        Of a signal that a scaler transformed.
+    scaler : signalrp.splits.Scaler
+        That scaler, fitted on a signal in V.
+
+    Returns
+    -------
+    xarray.Dataset
+        The explanation with ``signal``, the deviation in V from the training mean of its channel, which is what has the
+        relevance, and where there was one with ``per_unit`` per V. Relevance stays.
+
+    Raises
+    ------
+    ValueError
+        If the scaler was not fitted, or on other channels.
+    """
+    if scaler.scale is None:
+        raise ValueError("The scaler was not fitted; give the one that scaled the trials.")
+    scale = scaler.scale.reset_coords(drop=True)
+    if not np.array_equal(scale["channel"], explanation["channel"]):
+        raise ValueError("The scaler was fitted on other channels, or in another order; give that of the trials.")
+    signal = explanation["signal"]
+    values = (signal * scale).transpose(*signal.dims).astype(signal.dtype)
+    found = {"signal": values.assign_attrs(signal.attrs | {"units": "V"})}
+    if "per_unit" in explanation:
+        found["per_unit"] = (explanation["per_unit"] / scale).transpose(*signal.dims)
+    return explanation.assign(found)
 
 
 def predicted(explanation: xr.Dataset) -> npt.NDArray[np.int64]:

@@ -66,7 +66,7 @@ def remove_pieces(
     if len(bands) > 1:
         seen, labels = inspect(explanation, DFT()), band_segments(signal, bands)
         found["bands"] = perturbation_curves(model, seen, segments=labels, basis=DFT(), **options, **first)
-    return found
+    return {what: curves.assign_attrs(removed=what) for what, curves in found.items()}
 
 
 def remove_artefacts(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 import signalrp
 from signalrp.report import Report
@@ -143,8 +144,8 @@ def _write_physiology(report: Report, folder: Path, task: Task, recordings: Sequ
     else:
         report.text(
             "Clusters of electrodes and windows of 25 ms with more relevance than the mean of its trial (cluster "
-            " permutation over trials, 500 sign flips, p at most 0.05, the largest four); expected: the share "
-            "of the expected places that lie in the cluster. The limits of a cluster have no p of their own."
+            "permutation over trials, one-sided, formed at p .001, 500 sign flips, p at most 0.05, the "
+            "largest four); expected: the share of the expected places that lie in the cluster. The limits of a cluster have no p of their own."
         )
         clusters.to_csv(folder / f"clusters_{file_name(task.name)}.csv", index=False)
         report.table(clusters)
@@ -225,6 +226,10 @@ def _write_transfer(report: Report, folder: Path, recordings: Sequence[Recording
     report.table(similarity)
 
 
+def _titled(add: Figures, title: str) -> Callable[[Figure, str], None]:
+    return lambda figure, caption: add(figure, f"{title}_removal", f"{title}. {caption}")
+
+
 def _write_removal(report: Report, add: Figures, folder: Path, recordings: Sequence[Recording], seed: int) -> None:
     report.heading("Does the model need what the relevance marks?")
     report.text(
@@ -244,9 +249,7 @@ def _write_removal(report: Report, add: Figures, folder: Path, recordings: Seque
             checks={"electrodes": recording.checks},
             heading=None,
             seed=seed,
-            figure=lambda figure, caption, title=recording.title: add(
-                figure, f"{title}_removal", f"{title}. {caption}"
-            ),
+            figure=_titled(add, recording.title),
         )
         scores.append(table.rename(columns={"curves": "removed"}).assign(task=recording.task, person=recording.person))
         if number:

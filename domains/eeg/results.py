@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from signalrp.inspection import DFT, inspect
 from signalrp.validation import bootstrap_interval, paired_difference
 
+from .answers import units_of
 from .findings import Recording, Task
 from .physiology import lateralisation, place_share, relevance_clusters
 from .regions import directions, ten_ten
@@ -25,6 +27,8 @@ ERROR_COLUMNS = [
     "window_stop", "peak_z", "coincides",
 ]  # fmt: skip
 _SHOWN = 0.05
+_FORMING = 0.001
+"""One-sided p of the t from which a place belongs to a cluster."""
 _IN_WORDS = {
     "artefact": "coincide with an artefact",
     "boundary": "lie near the boundary",
@@ -66,6 +70,8 @@ def in_short(recording: Recording) -> str:
         return words
     summary, errors = recording.examination.summary(), recording.examination.errors
     firsts = [f"{int(summary.loc[name, 'first'])} {text}" for name, text in _IN_WORDS.items()]
+    if not len(errors):
+        return f"{words} There are no errors to explain."
     near = summary.loc["boundary"]
     return (
         f"{words} Of the {len(errors)} errors, each counted once, {', '.join(firsts)} (near the boundary are "
@@ -101,6 +107,8 @@ def physiology_table(task: Task, recordings: Iterable[Recording]) -> pd.DataFram
     rows = []
     for recording in recordings:
         data = recording.best.isel(trial=recording.correct())
+        if not data.sizes["trial"]:
+            continue
         answers = [place_share(data, expected) for expected in task.expected]
         answers += [lateralisation(data, expected) for expected in task.lateral]
         if task.frequencies:
@@ -114,9 +122,19 @@ def cluster_tables(task: Task, recordings: Iterable[Recording], seed: int, most:
     rows = []
     for recording in recordings:
         data = recording.best.isel(trial=recording.correct())
+        units = len(np.unique(units_of(data)))
+        # signs are flipped between units, of which there must be two
+        if units < 2:
+            continue
         expected = task.expected[0] if task.expected else None
-        _, table = relevance_clusters(data, expected=expected, permutations=500, seed=seed)
-        table = table[(table["p"] <= _SHOWN) & (table["mass"] > 0)].nlargest(most, "mass")
+        # Most places lie below the mean of their trial, together: by a lower threshold a single draw of signs in twenty
+        # would make all of them one cluster, beside which no other is large.
+        threshold = float(student.isf(_FORMING, units - 1))
+        _, table = relevance_clusters(data, expected=expected, permutations=500, seed=seed, tail=1, threshold=threshold)
+        shown = table[table["p"] <= _SHOWN] if len(table) else table
+        if not len(shown):
+            continue
+        table = shown.sort_values("mass", ascending=False, kind="stable").head(most)
         rows.append(table.assign(person=recording.person, channel=[_some(names) for names in table["channel"]]))
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     if not len(found):

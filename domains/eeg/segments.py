@@ -68,8 +68,9 @@ def window_segments(signal: xr.DataArray, windows: float | Mapping[str, tuple[fl
     signal : xarray.DataArray
         Over time in s.
     windows : float or mapping of str to (float, float)
-        In ms: the width of windows that follow each other from the first sample to the last, of which the last may be
-        shorter; or the limits of each, the upper excluded, by name. What lies in none stays.
+        In ms: the width of windows that follow each other from the first sample to the last; what is left at the end
+        and shorter than half of it belongs to the last window (epochs of MNE hold both ends, so that a single sample is
+        left). Or the limits of each, the upper excluded, by name. What lies in none stays.
 
     Raises
     ------
@@ -85,6 +86,9 @@ def window_segments(signal: xr.DataArray, windows: float | Mapping[str, tuple[fl
         raise ValueError(f"The width of a window is {windows:g} ms; give a positive one.")
     number = np.floor((time - time[0] + _ROUNDING) / windows).astype(np.int64)
     number = np.unique(number, return_inverse=True)[1]
+    sizes = np.bincount(number)
+    if len(sizes) > 1 and sizes[-1] < sizes[0] / 2:
+        number = np.minimum(number, len(sizes) - 2)
     masks = {f"{time[number == n][0]:.0f} to {time[number == n][-1]:.0f} ms": number == n for n in np.unique(number)}
     return _labels("time", signal["time"].values, masks)
 

@@ -19,18 +19,20 @@ from torch import nn
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.splits import Scaler
-from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks
+from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks, side_by_side
 from signalrp.training import fit_classifier
 from signalrp.validation.verdicts import Check
 
 from ._mne import mne
 from .artefacts import find_artefacts
 from .checks import match_channels, sampling_rate
+from .classes import classes_of
 from .classical import csp_lda, erp_lda
 from .findings import Recording, Task
 from .misclassified import examine, explain_classes
 from .models import DEFAULT, MODELS, TRAINING, torch_model
 from .patterns import patterns_of
+from .relevance import in_volt
 from .removal import remove_artefacts, remove_pieces
 from .reporting import write
 from .tasks import load_task, split
@@ -97,11 +99,9 @@ def run(
     signalrp_composite(composite)
     target = check_folder(out, overwrite)
     tasks = [load_task(name) for name in dict.fromkeys(data)]
-    recordings = []
-    for task in tasks:
-        for person, signal in task.signals.items():
-            say(f"{task.question} {person}: {signal.sizes['trial']} trials, {signal.sizes['channel']} channels")
-            recordings.append(study_person(task, person, models, composite, count, seed, say))
+    calls = [(task, person, models, composite, count, seed) for task in tasks for person in task.signals]
+    say(f"{len(calls)} recordings, {count} folds each, with {', '.join(models)}; this takes some minutes")
+    recordings = side_by_side(study_person, calls, say)
     with new_folder(target, overwrite) as folder:
         write(folder, tasks, recordings, composite=composite, count=count, pages=pages, seed=seed, say=say)
     return target / "report.html"
@@ -111,6 +111,8 @@ def study_person(
     task: Task, person: str, models: Sequence[str], composite: str, count: int, seed: int, say: Say
 ) -> Recording:
     """Train and explain every model on every fold of a person, always on the trials it has not seen."""
+    sizes = task.signals[person].sizes
+    say(f"{task.question} {person}: {sizes['trial']} trials, {sizes['channel']} channels")
     signal, splits, words = split(task.signals[person], count, seed)
     others = {name: own for name, own in task.signals.items() if name != person}
     strange = {name: np.array_split(np.arange(own.sizes["trial"]), len(splits)) for name, own in others.items()}
@@ -119,21 +121,21 @@ def study_person(
     elsewhere: dict[str, list[xr.Dataset]] = {name: [] for name in others}
     patterns, without = [], []
     checks: list[Check] = []
-    artefacts = find_artefacts(signal)
+    artefacts, names = find_artefacts(signal), classes_of(signal)
     for fold, (train, test) in enumerate(splits):
         scaler = Scaler("z-score").fit(signal[train])
         training, scaled = scaler.transform(signal[train]), scaler.transform(signal[test])
         for name in models:
             model = train_model(name, training, seed + fold)
             first = name == models[0]
-            part = explain_classes(model, scaled, composite, per_unit=True) if first else explain(
-                model, scaled, composite=composite, classes=class_list(signal)
-            )  # fmt: skip
-            found[name].append(
-                in_volt(part, scaler).assign_coords(fold=("trial", np.full(len(test), fold)), trial=np.asarray(test))
+            part = (
+                explain_classes(model, scaled, composite, classes=names, per_unit=True)
+                if first
+                else explain(model, scaled, composite=composite, classes=names)
             )
+            found[name].append(in_volt(part, scaler).assign_coords(fold=("trial", np.full(len(test), fold))))
             if name == "erp-lda":
-                patterns.append(scale_of(scaler) * patterns_of(model, training))
+                patterns.append((scale_of(scaler) * patterns_of(model, training)).transpose("class", "channel", "time"))
             if not first:
                 continue
             if fold == 0:
@@ -147,7 +149,9 @@ def study_person(
                 own = match_channels(others[other][rows[fold]], [str(c) for c in signal["channel"].values])
                 # another head, another gain: scaled by what is known of this person without labels
                 theirs = Scaler("z-score").fit(match_channels(others[other], list(own["channel"].values.astype(str))))
-                elsewhere[other].append(in_volt(explain_classes(model, theirs.transform(own), composite), theirs))
+                elsewhere[other].append(
+                    in_volt(explain_classes(model, theirs.transform(own), composite, classes=names), theirs)
+                )
             right = int((part["target"] == part["label"]).sum())
             say(f"  {name}, fold {fold + 1} of {len(splits)}: {right} of {len(test)} held-out trials recognised")
     joined = {name: together(parts) for name, parts in found.items()}
@@ -181,30 +185,10 @@ def train_model(name: str, training: xr.DataArray, seed: int) -> nn.Module:
         return fit_classifier(model, torch.from_numpy(x), torch.from_numpy(y), seed=seed, **TRAINING[name])
 
 
-def in_volt(explanation: xr.Dataset, scaler: Scaler) -> xr.Dataset:
-    """Give the signal and relevance per unit of an explanation of scaled trials in V.
-
-    The signal becomes the deviation from the training mean of its channel, which is what has the relevance.
-    """
-    scale = scale_of(scaler)
-    signal = explanation["signal"]
-    shown = {"signal": (signal * scale).transpose(*signal.dims).astype(signal.dtype)}
-    shown["signal"].attrs = signal.attrs | {"units": "V"}
-    if "per_unit" in explanation:
-        shown["per_unit"] = (explanation["per_unit"] / scale).transpose(*signal.dims)
-    return explanation.assign(shown)
-
-
 def scale_of(scaler: Scaler) -> xr.DataArray:
     """Return the standard deviation of every channel over the training trials, (channel,)."""
     assert scaler.scale is not None
     return scaler.scale.reset_coords(drop=True)
-
-
-def class_list(signal: xr.DataArray) -> list[str]:
-    """Return the names of the classes."""
-    names = signal.attrs["classes"]
-    return [str(name) for name in (names.split(" | ") if isinstance(names, str) else np.atleast_1d(names))]
 
 
 def together(parts: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from signalrp.splits import folds
 
+from .classes import classes_of
 from .datasets import FACES_CLASSES, faces
 from .findings import Task
 from .packed import headband
@@ -19,6 +20,9 @@ from .trials import blocks
 
 _FEWEST = 20
 """Trials of a person without which no cross-validation is tried."""
+_FEWEST_OF_A_CLASS = 4
+_MOST_LEFT_OUT = 0.2
+"""Share of the trials that borders between blocks may cost."""
 _LEFT_OVER = Expectation("visual, whole epoch", VISUAL.places, None, VISUAL.within, VISUAL.source)
 """Presses answer a stimulus on the same side, of which the beginning of the epoch may still tell."""
 _KNOWN: dict[str, dict[str, Any]] = {
@@ -48,7 +52,7 @@ def load_task(data: str) -> Task:
         If there is no such task or file, there is one class only, or a person has too few trials.
     """
     if data in FACES_CLASSES:
-        signals = {f"person {number}": faces(number, data) for number in (1, 2)}  # type: ignore[arg-type]
+        signals = {f"person {number}": numbered(faces(number, data)) for number in (1, 2)}  # type: ignore[arg-type]
         return Task(data, signals=signals, **_KNOWN[data])
     if data.startswith("ssvep"):
         _, _, folder = data.partition("=")
@@ -62,34 +66,45 @@ def load_task(data: str) -> Task:
             "of epochs (.fif, .set, .npz)."
         )
     signal = read(data)
-    names = [str(name) for name in np.atleast_1d(signal.attrs.get("classes", []))]
+    names = classes_of(signal)
     question = f"{' or '.join(names)}?" if 1 < len(names) < 6 else "Which class is it?"
     return Task(Path(data).stem.removesuffix("-epo"), question, by_person(signal))
 
 
 def by_person(signal: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Divide trials by the coordinate subject, if there is one.
+    """Divide trials by the coordinate subject, if there is one, and number them as they were given.
 
     Raises
     ------
     ValueError
-        If there is one class only, or a person has too few trials.
+        If there is one class only, or a person has too few trials or lacks a class.
     """
-    if len(np.unique(signal["label"].values)) < 2:
+    labels = np.unique(signal["label"].values)
+    if len(labels) < 2:
         raise ValueError("The epochs are all of one class; there is nothing to tell apart.")
+    signal = numbered(signal)
+    if signal.sizes["channel"] == 1:
+        # One place makes no map.
+        signal = signal.drop_vars([*"xyz"], errors="ignore")
     if "subject" not in signal.coords:
         people = {"one person": signal}
     else:
         subjects = signal["subject"].values.astype(str)
         people = {f"person {name}": signal.isel(trial=np.flatnonzero(subjects == name)) for name in np.unique(subjects)}
     for name, own in people.items():
-        counts = np.unique(own["label"].values, return_counts=True)[1]
-        if own.sizes["trial"] < _FEWEST or len(counts) < 2:
+        counts = [int((own["label"].values == label).sum()) for label in labels]
+        if sum(counts) < _FEWEST or min(counts) < _FEWEST_OF_A_CLASS:
             raise ValueError(
-                f"{name[0].upper()}{name[1:]} has {own.sizes['trial']} trials of {len(counts)} class(es); "
-                f"cross-validation within a person needs at least {_FEWEST} trials of two classes."
+                f"{name[0].upper()}{name[1:]} has {sum(counts)} trials, by class {', '.join(map(str, counts))}; "
+                f"cross-validation within a person needs at least {_FEWEST}, and {_FEWEST_OF_A_CLASS} of each class; "
+                "leave out that person or class."
             )
     return people
+
+
+def numbered(signal: xr.DataArray) -> xr.DataArray:
+    """Number the trials as they were given: whatever is left out later, errors are told by these numbers."""
+    return signal.assign_coords(trial=np.arange(signal.sizes["trial"]))
 
 
 def split(signal: xr.DataArray, count: int, seed: int) -> tuple[xr.DataArray, list[tuple[Any, Any]], str]:
@@ -113,14 +128,26 @@ def split(signal: xr.DataArray, count: int, seed: int) -> tuple[xr.DataArray, li
         if group in signal.coords and _enough(signal, group, count):
             return signal, folds(signal, count, group=group, seed=seed), f"every {group} in one fold only"
     if "onset" in signal.coords:
-        signal = blocks(signal, max(2 * count, 10))
-        if _enough(signal, "block", count):
-            return signal, folds(signal, count, group="block", seed=seed), "blocks of time, each in one fold only"
+        divided = _blocks(signal, max(2 * count, 10))
+        left_out = signal.sizes["trial"] - divided.sizes["trial"]
+        if _enough(divided, "block", count) and left_out <= _MOST_LEFT_OUT * signal.sizes["trial"]:
+            words = "blocks of time, each in one fold only"
+            if left_out:
+                words = f"{words}, without {left_out} trials that overlap with the next block"
+            return divided, folds(divided, count, group="block", seed=seed), words
     words = "single trials, for want of runs or onsets: neighbours in time may be on both sides"
     return signal, folds(signal, count, seed=seed), words
+
+
+def _blocks(signal: xr.DataArray, count: int) -> xr.DataArray:
+    """So many blocks of every recording, none of the trials where a recording has fewer than that."""
+    try:
+        return blocks(signal, count)
+    except ValueError:
+        return signal[:0].assign_coords(block=("trial", np.array([], dtype=str)))
 
 
 def _enough(signal: xr.DataArray, group: str, count: int) -> bool:
     """Whether every class occurs in as many groups as there are folds."""
     label, groups = signal["label"].values, signal[group].values.astype(str)
-    return all(len(np.unique(groups[label == value])) >= count for value in np.unique(label))
+    return len(label) > 0 and all(len(np.unique(groups[label == value])) >= count for value in np.unique(label))

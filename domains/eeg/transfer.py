@@ -47,7 +47,8 @@ def transfer(
         ``trials``.
     similarity : pandas.DataFrame
         A row for each class: ``similarity``, ``low``, ``high``, ``other_classes``, ``other_low``, ``other_high``,
-        ``plain``, the cosine of the two mean maps as they are, and ``halves``.
+        ``plain``, the cosine of the two mean maps as they are, and ``halves``. Where ``halves`` is near 0 the mean map
+        of the class is lost in noise, of which it cannot be freed: the similarity is then anything, or NaN.
 
     Raises
     ------
@@ -61,7 +62,13 @@ def transfer(
     for part in (own, other):
         if "class_relevance" not in part:
             raise ValueError("Relevance for the true class of every trial is needed; explain with explain_classes.")
-    same_places(other["class_relevance"], own["class_relevance"], "The other person's trials", free=("trial",))
+    same_places(
+        other["class_relevance"],
+        own["class_relevance"],
+        "The other person's trials",
+        free=("trial",),
+        of="the own trials",
+    )
     rng = np.random.default_rng(seed)
     accuracy = pd.DataFrame(
         [_accuracy(part, who, level, resamples, seed) for part, who in ((own, "own"), (other, "other"))]
@@ -131,7 +138,7 @@ def _similarity(
         theirs[other == number].append(cosine)
         if other == number:
             plain = float(_cosine(one.flat[one.label == number].mean(0), two.flat[two.label == number].mean(0)))
-    same, different = theirs[True][0], np.mean(theirs[False], axis=0)
+    same, different = theirs[True][0], _mean_of_known(np.stack(theirs[False]))
     ends = [(1 - level) / 2, (1 + level) / 2]
     return {
         "similarity": float(same[0]),
@@ -141,6 +148,13 @@ def _similarity(
         "plain": plain,
         "halves": _halves(one.flat[one.label == number], rng),
     }
+
+
+def _mean_of_known(values: Values) -> Values:
+    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(0)
+    return np.divide(np.where(known, values, 0).sum(0), count, out=np.full(values.shape[1:], np.nan), where=count > 0)
 
 
 def _halves(maps: Values, rng: np.random.Generator, splits: int = 20) -> float:

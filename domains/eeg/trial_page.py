@@ -20,7 +20,7 @@ from signalrp.plotting.style import CURVE_COLOURS, GREY
 
 from ._mne import mne
 from .data import info_of
-from .drawing import COLOURS, add_bar, contour_levels, has_positions, in_microvolt, mark_event
+from .drawing import COLOURS, add_bar, contour_levels, eeg_channels, has_positions, in_microvolt, mark_event
 from .misclassified import Examination, probabilities
 from .regions import head_order, regions
 from .relevance import class_names
@@ -160,7 +160,8 @@ def _name_rows(axes: npt.NDArray[Any], explained: xr.Dataset, order: npt.NDArray
 
 def _draw_scalps(figure: SubFigure, examination: Examination, row: pd.Series, number: int) -> None:
     """Scalp maps in the window that misled: relevance for both classes, how unusual the evidence is, the signal."""
-    explained, misleading = examination.explained, examination.misleading
+    explained = eeg_channels(examination.explained)
+    misleading = examination.misleading.sel(channel=explained["channel"].values)
     window = int(np.argmin(np.abs(misleading["window_start"].values - row["window_start"])))
     time = explained["time"].values
     step = (time[-1] - time[0]) / (len(time) - 1)

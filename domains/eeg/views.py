@@ -115,7 +115,8 @@ def plot_lines(evoked: Any, **kwargs: Any) -> Figure:
     matplotlib.figure.Figure
     """
     # lines are coloured by place, which needs one
-    settings = {"scalings": {"eeg": 1}, "units": {"eeg": UNIT}, "spatial_colors": not _placeless(evoked), **kwargs}
+    settings = {"scalings": _by_kind(evoked, 1), "units": _by_kind(evoked, UNIT), **kwargs}
+    settings.setdefault("spatial_colors", not _placeless(evoked))
     return evoked.plot(**_shown(settings))
 
 
@@ -137,10 +138,11 @@ def plot_image(relevance: Any, *, norm: Normalize | None = None, **kwargs: Any) 
     -------
     matplotlib.figure.Figure, or a list of these for epochs
     """
-    settings = {"cmap": COLOURS, "units": {"eeg": UNIT}, **_shown(kwargs)}
+    settings = {"cmap": COLOURS, "units": _by_kind(relevance, UNIT), **_shown(kwargs)}
     if not isinstance(relevance, mne.BaseEpochs):
         norm = one_scale(relevance) if norm is None else norm
-        settings = {"scalings": {"eeg": 1}, "clim": {"eeg": [norm.vmin, norm.vmax]}, **settings}
+        limits = _by_kind(relevance, [norm.vmin, norm.vmax])
+        settings = {"scalings": _by_kind(relevance, 1), "clim": limits, **settings}
         return _with_labelled_bars(relevance.plot_image(**settings))
     if "picks" not in settings and "group_by" not in settings:
         settings.setdefault("combine", "mean")
@@ -230,19 +232,27 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"show": False, **settings}
 
 
+def _by_kind(relevance: Any, value: Any) -> dict[str, Any]:
+    """A setting for every kind of channel: what lies on EOG is relevance as well, and no voltage."""
+    return dict.fromkeys(relevance.get_channel_types(unique=True), value)
+
+
 def _placeless(evoked: Any) -> list[str]:
-    places = [(name, channel["loc"][:3]) for name, channel in zip(evoked.ch_names, evoked.info["chs"], strict=True)]
+    """Electrodes without a position."""
+    kinds = evoked.get_channel_types()
+    channels = [channel for channel, kind in zip(evoked.info["chs"], kinds, strict=True) if kind == "eeg"]
+    places = [(channel["ch_name"], channel["loc"][:3]) for channel in channels]
     return [name for name, place in places if not np.isfinite(place).all() or not place.any()]
 
 
 def _placed(evoked: Any) -> Any:
-    """The same with electrodes between which MNE can interpolate."""
+    """The EEG of it, with electrodes between which MNE can interpolate."""
+    evoked = evoked.copy().pick("eeg", exclude=())
     unknown = _placeless(evoked)
     if unknown:
         raise ValueError(
             f"A scalp map needs the positions of the electrodes, but {len(unknown)} of {len(evoked.ch_names)} have "
             f"none, first {unknown[0]}; set a montage before, or leave them out."
         )
-    placed = evoked.copy()
-    placed.info = off_circle(placed.info)
-    return placed
+    evoked.info = off_circle(evoked.info)
+    return evoked

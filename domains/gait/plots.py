@@ -102,7 +102,7 @@ def plot_signature(explanations: Mapping[str, xr.Dataset], subject: str, channel
         ax.text(0.99, 0.95, label, transform=ax.transAxes, ha="right", va="top", fontsize="small")
         if not part.sizes["trial"]:
             continue
-        part = part.assign(relevance=part["relevance"] / relevance_norm(part["relevance"], percentile=99).vmax)
+        part = part.assign(relevance=part["relevance"] / (relevance_norm(part["relevance"], percentile=99).vmax or 1.0))
         plot_relevance_lines(part, channel=channel, ax=ax, norm=norm)
         relevance = part["relevance"].sel(channel=part["channel"].values[0] if channel is None else channel)
         for instant in relevant_instants(relevance):
@@ -146,7 +146,7 @@ def plot_people(explanation: xr.Dataset, channel: object = None, ax: Axes | None
         raise ValueError("no trial was recognised; there is no relevance to show.")
     _, relevance = one_channel(known, channel)
     mean = relevance.groupby("subject").mean("trial")
-    largest = np.abs(mean).max("time")
+    largest = abs(mean).max("time")
     mean = (mean / largest.where(largest > 0)).reindex(subject=np.unique(explanation["subject"].values))
     time = mean["time"].values
     if ax is None:

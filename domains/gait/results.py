@@ -35,10 +35,10 @@ def stability_table(findings: Mapping[str, Findings]) -> pd.DataFrame:
 
     Empty where fewer than three people were recognised, or none twice.
     """
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, found in findings.items():
         data = recognised(found.explanation)
-        data = data.isel(trial=np.flatnonzero(np.abs(data["relevance"]).max(("channel", "time"))))
+        data = data.isel(trial=np.flatnonzero(abs(data["relevance"]).max(("channel", "time"))))
         trials = np.unique(data["subject"].values, return_counts=True)[1]
         if len(trials) < 3 or trials.max() < 2:
             rows += [(name, pairs, np.nan, np.nan, np.nan) for pairs in ("within", "between", "difference")]

@@ -103,3 +103,8 @@ def test_few_trials_of_a_class_are_told():
         require_classes(signal, 3)
     with pytest.raises(ValueError, match="needs two classes, but all 3 trials have one label"):
         require_classes(signal.isel(trial=signal.label.values == 0))
+
+
+def test_a_name_in_other_letters_is_told_as_text():
+    with pytest.raises(ValueError, match=r"\('fp1' is here 'Fp1'\)"):
+        match_channels(signal_like(), np.array(["fp1", "Cz"]))

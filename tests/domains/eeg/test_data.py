@@ -307,3 +307,46 @@ def test_mne_absent_is_told(monkeypatch):
         importlib.reload(module)
     monkeypatch.undo()
     importlib.reload(module)
+
+
+def test_metadata_of_a_taken_name_is_kept_under_another():
+    """Columns such as x, where a stimulus was, must not take the place of what the signal calls so."""
+    metadata = pd.DataFrame(
+        {
+            "channel": list("abcdefgh"),
+            "time": range(8),
+            "x": range(8),
+            "kind": "k",
+            "unit": "u",
+            "label": list("hgfedcba"),
+        }
+    )
+    signal = from_epochs(epochs_like(metadata=metadata))
+    plain = from_epochs(epochs_like())
+    for name in ("channel", "time", "x", "label"):
+        np.testing.assert_array_equal(signal[name], plain[name])
+        np.testing.assert_array_equal(
+            signal[f"metadata_{name}"], metadata[name].astype(signal[f"metadata_{name}"].dtype)
+        )
+    assert "kind" not in signal.coords
+    assert signal["metadata_unit"].dims == ("trial",)
+    again = from_epochs(to_epochs(signal))
+    assert set(again.coords) == set(signal.coords)
+
+
+def test_no_epochs_at_all_are_told():
+    epochs = epochs_like()
+    epochs.drop(np.arange(8), reason="too large")
+    with pytest.raises(ValueError, match=r"class face/upright, house has no trials \(8 epochs were rejected\); loosen"):
+        from_epochs(epochs)
+
+
+@pytest.mark.parametrize("make", [lambda epochs: epochs.average(), lambda epochs: epochs.get_data()])
+def test_what_is_no_epochs_is_told(make):
+    with pytest.raises(TypeError, match=r"Found \w*[aA]rray, expected mne\.Epochs; cut a recording by from_raw"):
+        from_epochs(make(epochs_like()))
+
+
+def test_the_channels_that_are_absent_are_named():
+    with pytest.raises(ValueError, match=r"no channels \['T99'\]; they have Fz, C3, Cz, C4, Pz, Oz\."):
+        from_epochs(epochs_like(), picks=["C3", "T99"])

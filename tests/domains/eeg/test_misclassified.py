@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from signalrp import explain
 from signalrp.domains.eeg.misclassified import Examination, examine, explain_classes
 from signalrp.domains.eeg.misleading import find_misleading
 from signalrp.domains.eeg.reasons import Limits, summarise
+from signalrp.inspection import DFT, inspect
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +125,53 @@ class TestExplainClasses:
         assert found["class"].values.tolist() == ["face", "house"]
         assert found["absorbed"].dims == ("trial",)
 
-    def test_one_output_is_refused(self):
-        with pytest.raises(ValueError, match="two classes at least"):
-            explain_classes(nn.Sequential(nn.Flatten(), nn.Linear(31 * 90, 1)).eval(), epochs(4).drop_vars("label"))
+    def test_relevance_per_unit_is_that_of_the_predicted_class(self):
+        """Else relevance in bands or components would be that of class 0, whatever was predicted."""
+        signal = epochs(20)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(31 * 90, 8), nn.ELU(), nn.Linear(8, 2)).double().eval()
+        net[3].bias.data = torch.tensor([0.0, 1e-3], dtype=torch.float64)
+        signal = 1e5 * signal.astype(np.float64)
+        found = explain_classes(net, signal, per_unit=True)
+        assert set(found["target"].values.tolist()) == {0, 1}
+        np.testing.assert_allclose(found["per_unit"] * found["signal"], found["relevance"], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found["per_unit"], explain(net, signal, None, "epsilon", per_unit=True)["per_unit"])
+        seen = inspect(found, DFT())["relevance"].sum(("channel", "frequency"))
+        np.testing.assert_allclose(seen, found["relevance"].sum(("channel", "time")), rtol=1e-6, atol=1e-9)
+
+    def test_epsilon_is_the_default(self):
+        found = explain_classes(model(), epochs(4))
+        assert found.attrs["composite"] == "epsilon"
+        xr.testing.assert_identical(found, explain_classes(model(), epochs(4), "epsilon"))
+
+    @pytest.mark.parametrize("shape", ["(1, 1)", "(1,)"])
+    def test_one_output_is_refused(self, shape):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(31 * 90, 1), *[nn.Flatten(0)] * (shape == "(1,)")).eval()
+        with pytest.raises(
+            ValueError, match=f"returns {re.escape(shape)} for one trial; .* two classes at least: wrap"
+        ):
+            explain_classes(net, epochs(4))
+
+    def test_one_output_in_a_wrapper(self):
+        class Both(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = nn.Sequential(nn.Flatten(), nn.Linear(31 * 90, 1))
+
+            def forward(self, x):
+                z = self.net(x)
+                return torch.cat([-z, z], 1)
+
+        found = explain_classes(Both().eval(), 1e5 * epochs(4))
+        np.testing.assert_allclose(found["class_relevance"][:, 0], -found["class_relevance"][:, 1], rtol=1e-5)
+
+    def test_plain_arrays_are_taken_as_explain_takes_them(self):
+        signal = epochs(4)
+        found = explain_classes(model(), signal.values)
+        np.testing.assert_array_equal(found["class_relevance"], explain_classes(model(), signal)["class_relevance"])
+
+    def test_a_model_of_other_trials_is_told(self):
+        with pytest.raises(ValueError, match=r"fails on trials of shape \(31, 60\) .*; give the channels"):
+            explain_classes(model(), epochs(4).isel(time=slice(60)))
 
 
 class TestMisleading:
@@ -218,6 +265,14 @@ class TestExamine:
             examine(explained, artefacts.isel(trial=slice(None, None, -1)))
         with pytest.raises(ValueError, match="not looked for at"):
             examine(explained, artefacts.isel(channel=slice(1, None)))
+        with pytest.raises(ValueError, match="artefacts of 239 trials and relevance of 240; give both of the same"):
+            examine(explained, artefacts.isel(trial=slice(1, None)))
+        with pytest.raises(ValueError, match="number of places is 0; give 1 or more"):
+            examine(explained, places=0)
+        silent = explained.copy(deep=True)
+        silent["class_relevance"].values[7] = 0
+        with pytest.raises(ValueError, match="relevance of trial 7 is zero everywhere, as that of 1 of 240 trials"):
+            examine(silent)
         with pytest.raises(ValueError, match="the same window"):
             examine(explained, artefacts, window=0.1)
         broken = explained.copy(deep=True)

@@ -76,3 +76,48 @@ def test_npz_that_does_not_fit_is_told(tmp_path):
         read_npz(tmp_path / "x.npz")
     with pytest.raises(FileNotFoundError, match=r"There is no file .*y\.npz"):
         read_npz(tmp_path / "y.npz")
+
+
+def test_other_channels_keep_their_kind_and_unit(tmp_path):
+    info = mne.create_info(["Fz", "VEOG", "pupil"], 100.0, ["eeg", "eog", "misc"])
+    values = np.random.default_rng(0).normal(size=(6, 3, 20))
+    events = np.column_stack([100 * np.arange(6), np.zeros(6, int), np.arange(6) % 2 + 1])
+    signal = from_epochs(mne.EpochsArray(values, info, events, verbose="error"), picks="all")
+    back = read_npz(write_npz(signal, tmp_path / "mixed.npz"))
+    xr.testing.assert_identical(back.drop_attrs(deep=False), signal.drop_attrs(deep=False))
+    assert back["kind"].values.tolist() == ["eeg", "eog", "misc"]
+    assert back["unit"].values.tolist() == ["V", "V", "1"]
+    one = {"signal": values[:, :2], "channels": ["Fz", "VEOG"], "sfreq": 100.0, "trial_label": np.arange(6) % 2}
+    np.savez(tmp_path / "hand.npz", **one, kinds=["eeg", "eog"], units=["uV", "mV"])
+    found = read_npz(tmp_path / "hand.npz")
+    np.testing.assert_allclose(found.values, values[:, :2] * np.array([1e-6, 1e-3])[:, None])
+    assert found.attrs["units"] == "V"
+
+
+def test_integers_become_volts(tmp_path):
+    counts = np.arange(-12, 12, dtype=np.int16).reshape(4, 2, 3)
+    arrays = {"signal": counts, "units": "µV", "channels": ["Cz", "Pz"], "sfreq": 50.0, "trial_label": [0, 1, 0, 1]}
+    np.savez(tmp_path / "counts.npz", **arrays)
+    np.testing.assert_allclose(read_npz(tmp_path / "counts.npz").values, counts * 1e-6, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trial_label": [0, 1, -1, 1]}, "labels such as -1; expected the numbers of classes, from 0 on"),
+        ({"trial_label": [0, 1, 0.5, 1]}, "labels such as 0.5; expected"),
+        ({"trial_label": list("abab")}, "labels such as a; expected"),
+        ({"trial_label": [0, 1, 2, 1], "classes": ["a", "b"]}, "labels up to 2, but 2 classes: a, b"),
+        ({"trial_label": None, "trial_event": list("abca"), "classes": ["a", "b"]}, r"events \['c'\], which are none"),
+        ({"positions": np.zeros((3, 3))}, r"positions of shape \(3, 3\) for 2 channels; expected \(2, 3\)"),
+        ({"kinds": ["eeg"]}, r"kinds of shape \(1,\) for 2 channels"),
+        ({"times": list("abc")}, "times of the type <U1; expected real numbers"),
+        ({"signal": np.ones((4, 2, 3), dtype=complex)}, "signal of the type complex128; expected real numbers"),
+        ({"units": ["V", "V", "V"]}, "expected one of V, mV"),
+    ],
+)
+def test_arrays_that_contradict_each_other_are_told(changes, words, tmp_path):
+    good = {"signal": np.zeros((4, 2, 3)), "channels": ["Cz", "Pz"], "sfreq": 50.0, "trial_label": [0, 1, 0, 1]}
+    np.savez(tmp_path / "x.npz", **{key: value for key, value in (good | changes).items() if value is not None})
+    with pytest.raises(DataError, match=words):
+        read_npz(tmp_path / "x.npz")

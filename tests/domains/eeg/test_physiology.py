@@ -14,8 +14,8 @@ from signalrp.domains.eeg.physiology import (
     place_share,
     relevance_clusters,
 )
-from signalrp.domains.eeg.placement import mirrored, patches_of, random_patches, random_shares
 from signalrp.domains.eeg.regions import directions
+from signalrp.domains.eeg.sites import mirrored, patches_of, random_patches, random_shares
 from signalrp.validation import bootstrap_interval, mass_accuracy, paired_difference
 
 
@@ -41,8 +41,14 @@ class TestPlaceShare:
     def test_relevance_at_the_place_is_found(self):
         data = explanation(noise() + 4 * at(N170.places))
         found = place_share(data, N170, draws=500)
-        share, difference = found.iloc[0], found.iloc[1]
+        share, within, difference = found.iloc[0], found.iloc[1], found.iloc[2]
         mask = N170.mask(data)
+        near, over = mask.any("time"), mask.any("channel")
+        positive = data["relevance"].clip(min=0)
+        each = positive.where(mask).sum(("channel", "time")) / positive.where(over).sum(("channel", "time"))
+        assert within["estimate"] == pytest.approx(float(each.mean()))
+        assert within["chance"] == pytest.approx(float(near.mean()))
+        assert within["p"] < 0.02
         assert mask.any("time").sum() == 6
         inside = mass_accuracy(data, mask)
         assert share["estimate"] == pytest.approx(float(inside.mean()))
@@ -58,10 +64,15 @@ class TestPlaceShare:
         assert (found["unit"] == "trial").all()
         assert (found["units"] == 40).all()
 
+    def test_the_right_time_alone_is_told_from_the_right_place(self):
+        found = place_share(explanation(noise() + 4 * at(("Fz", "F3", "F4", "Cz", "C3", "C4"))), N170, draws=500)
+        assert found["estimate"][1] < found["chance"][1]
+        assert found["p"][1] > 0.2
+
     def test_relevance_elsewhere_is_not(self):
         found = place_share(explanation(noise() + 4 * at(("C3", "Cz", "C4"), 0.4)), N170, draws=500)
         assert found["p"][0] > 0.5
-        assert found["estimate"][1] < 0
+        assert found["estimate"][2] < 0
 
     def test_p_is_uniform_without_a_place(self):
         p = [place_share(explanation(noise(12, seed)), N170, draws=60)["p"][0] for seed in range(60)]
@@ -71,9 +82,9 @@ class TestPlaceShare:
     def test_people_are_the_units_where_there_are_several(self):
         data = explanation(noise() + 4 * at(N170.places), subjects=5)
         found = place_share(data, N170, draws=200)
-        assert found[["unit", "units"]].to_numpy().tolist() == [["person", 5]] * 2
+        assert found[["unit", "units"]].to_numpy().tolist() == [["person", 5]] * 3
         # five people flip signs in 32 ways
-        assert found["p"][1] == pytest.approx(2 / 32)
+        assert found["p"][2] == pytest.approx(2 / 32)
 
     def test_refusals(self):
         data = explanation(noise())

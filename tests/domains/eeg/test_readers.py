@@ -302,3 +302,18 @@ def test_other_channel_types_are_left_out_unless_asked():
     assert asked.kind.values.tolist() == ["eog", "eeg", "eeg", "eeg", "eeg"]
     with pytest.raises(ValueError, match=r"no channels 'mag'; its channel types are \['eeg', 'eog'\]"):
         from_raw(raw, ["go"], picks="mag")
+
+
+def test_a_reference_that_is_not_there_is_told():
+    with pytest.raises(ValueError, match=r"reference channels \['M1'\] are not among those kept, .*; choose of these"):
+        from_raw(raw_of(), ["go", "stop"], reference=["M1", "Pz"], **WINDOW)
+
+
+def test_an_impossible_rate_is_told():
+    with pytest.raises(ValueError, match="The rate is 0 Hz; give a positive one"):
+        from_raw(raw_of(), ["go", "stop"], sfreq=0, **WINDOW)
+
+
+def test_epochs_that_were_all_rejected_are_told():
+    with pytest.raises(ValueError, match=r"has no trials .* epochs were rejected.; loosen the rejection"):
+        from_raw(raw_of(), ["go", "stop"], reject=1e-9, **WINDOW)

@@ -9,11 +9,13 @@ import signalrp
 from signalrp.domains.eeg.relevance import (
     class_names,
     evokeds_by,
+    in_volt,
     predicted,
     relevance_epochs,
     to_evoked,
     trial_groups,
 )
+from signalrp.splits import Scaler
 
 
 @pytest.mark.parametrize("start", [-25 / 128, 0.0, -0.1, 0.0031])
@@ -161,3 +163,23 @@ def test_relevance_in_another_basis_is_no_relevance_of_electrodes():
             what(seen)
     with pytest.raises(ValueError, match="relevance of the explanation is absent"):
         to_evoked(explanation().drop_vars("relevance"))
+
+
+def test_in_volt_the_signal_is_the_deviation_and_bases_stay_right():
+    data = explanation(trials=6)
+    measured = data["signal"].assign_coords(label=("trial", data["label"].values))
+    scaler = Scaler("z-score").fit(measured)
+    scaled = scaler.transform(measured)
+    data = data.assign(signal=scaled.drop_vars("label"), per_unit=data["relevance"] / scaled.drop_vars("label"))
+    found = in_volt(data, scaler)
+    assert found["signal"].attrs["units"] == "V"
+    np.testing.assert_allclose(found["signal"], measured - measured.mean(("trial", "time")), rtol=1e-9, atol=1e-15)
+    np.testing.assert_array_equal(found["relevance"], data["relevance"])
+    np.testing.assert_allclose(found["per_unit"] * found["signal"], data["relevance"], rtol=1e-9, atol=1e-12)
+    for name in ("signal", "per_unit"):
+        assert found[name].dims == data[name].dims
+    assert "per_unit" not in in_volt(data.drop_vars("per_unit"), scaler)
+    with pytest.raises(ValueError, match="other channels, or in another order"):
+        in_volt(data.isel(channel=slice(None, None, -1)), scaler)
+    with pytest.raises(ValueError, match="was not fitted"):
+        in_volt(data, Scaler("z-score"))

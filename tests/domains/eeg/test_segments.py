@@ -66,11 +66,21 @@ def test_windows_of_one_width(signal):
     sizes = np.bincount(labels.values)
     assert sizes.sum() == 90
     assert set(sizes[:-1]) <= {12, 13}
+    assert 7 <= sizes[-1] <= 19
     assert (np.diff(labels.values) >= 0).all()
     one = window_segments(signal, 10_000)
     assert set(one.values.tolist()) == {0}
     each = window_segments(signal, 1)
     assert each.values.tolist() == list(range(90))
+
+
+def test_the_last_sample_of_an_epoch_is_no_window(signal):
+    """MNE's epochs hold both ends: 91 samples from -0.2 to 0.5 s are seven windows of 100 ms, not eight."""
+    whole = signal.isel(time=slice(10)).assign_coords(time=("time", np.arange(10) / 10, {"units": "s"}))
+    for count, expected in ((8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2])):
+        labels = window_segments(whole.isel(time=slice(count)), 400)
+        assert np.bincount(labels.values).tolist() == expected
+    assert window_segments(whole.isel(time=slice(9)), 400).attrs["names"] == ["0 to 300 ms", "400 to 800 ms"]
 
 
 def test_windows_by_name(signal):
@@ -84,12 +94,12 @@ def test_limits_of_windows_hold_to_the_sample(signal):
     """0.1 s is no number of floating point; a sample there belongs to the window that begins."""
     fine = signal.isel(time=slice(10)).assign_coords(time=("time", np.arange(10) * 0.1, {"units": "s"}))
     assert named(window_segments(fine, {"a": (0, 300), "b": (300, 700)})) == ["a"] * 3 + ["b"] * 4 + ["-"] * 3
-    assert window_segments(fine, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert window_segments(fine, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     early = fine.assign_coords(time=("time", -0.2 + np.arange(10) * 0.1, {"units": "s"}))
-    assert window_segments(early, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert window_segments(early, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert named(window_segments(early, {"a": (-200, 100), "b": (100, 300)})) == ["a"] * 3 + ["b"] * 2 + ["-"] * 5
     single = fine.assign_coords(time=("time", (np.arange(10) * 0.1).astype(np.float32), {"units": "s"}))
-    assert window_segments(single, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert window_segments(single, 300).values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert named(window_segments(single, {"a": (300, 700), "b": (700, 900)})) == [*"---", *"aaaa", *"bb", "-"]
     exact = fine.assign_coords(time=("time", np.arange(10) / 8, {"units": "s"}))
     assert named(window_segments(exact, {"a": (125, 375), "b": (375, 500)})) == ["-", "a", "a", "b", *["-"] * 6]

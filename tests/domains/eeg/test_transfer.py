@@ -52,6 +52,32 @@ class TestTransfer:
         _, found = transfer(self.person(0, templates), self.person(1, -5 * templates), resamples=300)
         np.testing.assert_allclose(found["similarity"], -1, atol=0.12)
 
+    def test_another_class_without_a_map_does_not_hide_the_rest(self):
+        """Of three classes one has no map in the other person; the mean over the others is that of the known ones."""
+
+        def three(seed: int, kept: int) -> xr.Dataset:
+            rng = np.random.default_rng(seed)
+            label = np.arange(60) % 3
+            maps = np.zeros((60, 3, 4, 20))
+            maps[np.arange(60), label] = 0.01 * rng.standard_normal((60, 4, 20))
+            for number in range(kept):
+                maps[label == number, number] += self.templates()[number % 2] / 3
+            # pairs of trials that cancel each other: the mean map is shorter than noise
+            maps[label == 2, 2] = (
+                np.tile([1, -1], 10)[:, None, None] * self.templates()[0] if kept < 3 else maps[label == 2, 2]
+            )
+            variables = {
+                "class_relevance": (("trial", "class", "channel", "time"), maps),
+                "output": (("trial", "class"), np.eye(3)[label]),
+                "label": ("trial", label),
+            }
+            return xr.Dataset(variables, {"channel": list("abcd"), "time": np.arange(20) / 100, "class": list("xyz")})
+
+        _, found = transfer(three(0, 3), three(1, 2), resamples=20)
+        assert np.isnan(found.loc["z", "similarity"])
+        assert found.loc["x", "other_classes"] == pytest.approx(0, abs=0.1)
+        assert found.loc["x", "similarity"] == pytest.approx(1, abs=0.1)
+
     def test_equals_sums_over_pairs(self):
         own, other = self.person(0, self.templates(), 12), self.person(1, self.templates(), 14)
         _, found = transfer(own, other, resamples=10)

@@ -55,6 +55,14 @@ class TestPage:
         figure.canvas.draw()
         assert any("runner-up" in ax.get_title() for part in figure.subfigs for ax in all_axes(part))
 
+    def test_eyes_without_a_position_leave_the_scalp_maps(self, plain):
+        kind = np.where(plain.explained["channel"].values == "Oz", "eog", "eeg")
+        place = plain.explained["x"].where(kind == "eeg")
+        found = examine(plain.explained.assign_coords(kind=("channel", kind), x=place))
+        figure = trial_page(found, found.errors.index[0])
+        figure.canvas.draw()
+        assert "for house" in [ax.get_title() for part in figure.subfigs for ax in all_axes(part)]
+
     def test_verdict(self, blinked, plain):
         examination, trials = blinked
         words = verdict(examination, trials[0])

@@ -85,7 +85,7 @@ def test_relevance_lies_where_the_n170_is(person):
     right = explanation.isel(trial=np.flatnonzero(explanation["target"].values == explanation["label"].values))
     found = place_share(right, N170, draws=300)
     assert found["estimate"][0] > 2 * found["chance"][0]
-    assert found["p"][1] < 0.01
+    assert found["p"][2] < 0.05
 
 
 def test_presses_and_another_person(shared_data):

@@ -182,3 +182,33 @@ def test_scalp_maps_without_positions_are_refused(data):
     some["z"] = some["z"].where(some["channel"] != "Oz")
     with pytest.raises(ValueError, match="1 of 32 have none, first Oz"):
         views.plot_topomap(to_evoked(some))
+
+
+@pytest.fixture
+def with_eog(data):
+    """The last channel records the eyes: it has no place on the scalp, and no voltage either."""
+    kind = ["eeg"] * (data.sizes["channel"] - 1) + ["eog"]
+    z = np.where(np.array(kind) == "eeg", data["z"], np.nan)
+    return data.assign_coords(kind=("channel", kind), z=("channel", z))
+
+
+def test_relevance_of_eyes_is_no_voltage_either(with_eog):
+    evoked = to_evoked(with_eog)
+    figure = views.plot_lines(evoked)
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_ylabel() for ax in panels] == ["relevance", "relevance"]
+    (line,) = [line for line in panels[1].lines if len(line.get_ydata()) == 90]
+    np.testing.assert_array_equal(line.get_ydata(), evoked.data[-1])
+    no_microvolt(figure)
+    figure = views.plot_image(evoked)
+    eyes = next(image for image in maps(figure) if image.get_array().shape == (1, 90))
+    np.testing.assert_array_equal(eyes.get_array(), evoked.data[-1:])
+    assert {image.get_clim() for image in maps(figure) if image.get_array().shape[1] == 90} == {eyes.get_clim()}
+    no_microvolt(figure)
+
+
+def test_eyes_are_left_out_of_scalp_maps(data, with_eog):
+    own = views.plot_topomap(to_evoked(with_eog), [0.1])
+    without = views.plot_topomap(to_evoked(data.isel(channel=slice(-1))), [0.1])
+    np.testing.assert_array_equal(maps(own)[0].get_array(), maps(without)[0].get_array())
+    no_microvolt(views.plot_joint(to_evoked(with_eog), [0.1]))
