@@ -48,7 +48,7 @@ test: $(VENV)/.test
 	@status=0; \
 	echo "ruff check ..."; $(BIN)/ruff check . || status=1; \
 	echo "ruff format --check ..."; $(BIN)/ruff format --check . || status=1; \
-	echo "mypy --strict signalrp ..."; $(BIN)/mypy || status=1; \
+	echo "mypy --strict ..."; $(BIN)/mypy || status=1; \
 	if [ $$status != 0 ]; then echo "The checks above found something, so this run fails; the tests still run."; fi; \
 	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rfEs || status=1; \
 	exit $$status

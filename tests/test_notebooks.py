@@ -18,7 +18,7 @@ image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-NEEDED_DATA = {"gait_subjects": ["speedgrf"]}
+NEEDED_DATA = {"gait_subjects": ["speedgrf"], "eeg_misclassified_trials": ["pylossless-faces"]}
 LARGEST = 2_000_000
 # A slash that continues a word, an address or a closing tag starts no path.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<)\]])/[A-Za-z_][\w.-]*/[\w.-]|\b[A-Za-z]:\\\\?\w|file://")
