@@ -228,7 +228,8 @@ def study_eeg(
     \b
     DATA is one of:
       faces, presses, checkerboards   128 electrodes, two people, fetched (50 MB); without --data the first two
-      ssvep=FOLDER                    steady-state responses of a headband, the folder of muse-headband
+      ssvep=FOLDER                    steady-state responses of a headband, the folder of muse-headband; with
+                                      --model shallow-convnet, for deep4 is at chance there
       PATH                            your own epochs: .fif or .set as MNE writes and reads them, or .npz; the
                                       metadata column subject tells people apart, run or session what must stay
                                       together

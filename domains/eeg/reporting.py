@@ -145,7 +145,8 @@ def _write_physiology(report: Report, folder: Path, task: Task, recordings: Sequ
         report.text(
             "Clusters of electrodes and windows of 25 ms with more relevance than the mean of its trial (cluster "
             "permutation over trials, one-sided, formed at p .001, 500 sign flips, p at most 0.05, the "
-            "largest four); expected: the share of the expected places that lie in the cluster. The limits of a cluster have no p of their own."
+            "largest four); expected: the share of the expected places that lie in the cluster. The limits of a "
+            "cluster have no p of their own."
         )
         clusters.to_csv(folder / f"clusters_{file_name(task.name)}.csv", index=False)
         report.table(clusters)
