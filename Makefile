@@ -1,5 +1,6 @@
 # make gait   the gait study, from nothing to a report in runs/gait
 # make eeg    the EEG study, from nothing to a report in runs/eeg
+# make audio  the audio study, from nothing to a report in runs/audio
 # make test   every check and every test
 # All of them make their own environment in .venv and need nothing but Python 3.11 or newer.
 # Another Python:  make gait PYTHON=/path/to/python
@@ -17,9 +18,10 @@ endif
 endif
 
 # The studies, and the public data set that each runs on.
-STUDIES := gait eeg
+STUDIES := gait eeg audio
 SET_gait := speedgrf
 SET_eeg := pylossless-faces
+SET_audio := torchcrepe
 
 .PHONY: help test $(STUDIES)
 .NOTPARALLEL:
@@ -60,7 +62,7 @@ $(STUDIES:%=$(VENV)/.%): $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/pyt
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
-	@$(PIP) --constraint constraints.txt --editable ".[gait,eeg,dev]"
+	@$(PIP) --constraint constraints.txt --editable ".[gait,eeg,audio,dev]"
 	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here, the one that the
 	@# metrics are compared with for an OpenCV that needs a screen's libraries; it takes the headless one as well.
 	@$(PIP) --constraint constraints.txt opencv-python-headless scikit-image cachetools

@@ -62,6 +62,7 @@ app = _group(
     Examples:
       signalrp study gait                  who is walking? the whole study, into runs/gait
       signalrp study eeg                   face or house, left or right: why was a trial misclassified?
+      signalrp study audio                 which digit, who says it: what does a classifier hear?
       signalrp data list                   the data sets that signalrp knows
       signalrp data info speedgrf          what a set is, its licence, how to cite it
       signalrp study gait --help           the manual page of a command
@@ -264,6 +265,77 @@ def study_eeg(
     _run_study(
         "eeg", data=dataset, models=model, out=out, composite=composite, count=folds, pages=pages, seed=seed,
         overwrite=overwrite,
+    )  # fmt: skip
+
+
+@study.command("audio", short_help="What does a classifier hear, when, at which frequencies, and does it need it?")
+def study_audio(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="DATA", help="A task or folder, see above; repeat it.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A net, see above; repeat it for several.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the results go.")] = Path("runs/audio"),
+    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Folds of your own clips.")] = 4,
+    clips: Annotated[
+        int, typer.Option("--clips", metavar="N", min=10, help="Held-out clips of each task that are explained.")
+    ] = 300,
+    speakers: Annotated[
+        bool, typer.Option("--speakers", help="Names of your files begin with the speaker, up to the first underscore.")
+    ] = False,
+    composite: Annotated[
+        str, typer.Option("--composite", metavar="NAME", help="Rules of the explanation, see above.")
+    ] = "epsilon",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of folds, weights and random orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FOLDER if it exists.")] = False,
+) -> None:
+    """What does a classifier hear, when, at which frequencies, and does it need it?
+
+    Explains nets on waveforms and on spectrograms in clips that they were not trained on, masks what they call
+    relevant, asks whether that is the voice's harmonics, lets it be heard, compares two nets, and writes a report.
+    Progress goes to standard error, the path of the report to standard output. An existing FOLDER is left alone
+    unless --overwrite is given, and nothing appears in it before all is done.
+
+    \b
+    DATA is one of:
+      digit, speaker   which digit is said, or who says it (Free Spoken Digit Dataset, fetched); without --data
+                       both. Where the set is not to be had, the pitch net CREPE alone is studied, on two words
+                       from a Python package
+      PATH             your own clips: a folder with one subfolder of .wav files per class
+
+    \b
+    Models: raw-small, spectrogram-small, crnn, audionet. raw-small and audionet take waveforms, the others
+    spectrograms; without --model raw-small, spectrogram-small and crnn.
+
+    \b
+    Rules: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat,
+    deep-taylor, excitation-backprop, cp-lrp, attnlrp, mamba-lrp.
+
+    \b
+    Results in FOLDER:
+      report.html          everything on one page that needs no other file, sound included
+      explanation_*.nc     clips and relevance, a file per task and net (netCDF)
+      *.csv                the tables of the report
+      figures/, sound/     the figures as PNG, the sound as WAV
+
+    \b
+    Examples:
+      signalrp study audio
+      signalrp study audio --data digit --model crnn --clips 60 --out runs/digits
+      signalrp study audio --data my_clips --speakers --out runs/mine
+
+    \b
+    Exit codes:
+      0  done
+      1  it could not be done; one line on standard error says why
+      2  the command line was not understood
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    _run_study(
+        "audio", data=dataset, models=model, out=out, composite=composite, count=folds, clips=clips, speaker=speakers,
+        seed=seed, overwrite=overwrite,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; border-bo
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4; }
 th:first-child, td:first-child { text-align: left; }
-figure { margin: 1.2rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
+figure { margin: 1.2rem 0; } img, video { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
 summary { cursor: pointer; } code { background: #f4f4f4; padding: 0 .2rem; }
 """
 
@@ -60,11 +60,25 @@ class Report:
         plt.close(figure)
         self.image(buffer.getvalue(), caption)
 
-    def image(self, png: bytes, caption: str) -> None:
-        """Add a PNG."""
-        data, words = base64.b64encode(png).decode("ascii"), html.escape(caption)
-        source = f"data:image/png;base64,{data}"
+    def image(self, data: bytes, caption: str) -> None:
+        """Add a PNG, or a GIF, which may move."""
+        kind = "gif" if data.startswith((b"GIF87a", b"GIF89a")) else "png"
+        words = html.escape(caption)
+        source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
         self._parts.append(f'<figure><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>')
+
+    def audio(self, wav: bytes, caption: str) -> None:
+        """Add a player of a WAV file, which is kept within the page."""
+        data, words = base64.b64encode(wav).decode("ascii"), html.escape(caption)
+        player = f'<audio controls src="data:audio/wav;base64,{data}" aria-label="{words}"></audio>'
+        self._parts.append(f"<figure>{player}<figcaption>{words}</figcaption></figure>")
+
+    def video(self, mp4: bytes, caption: str) -> None:
+        """Add a player of an MP4 file, which is kept within the page; it repeats once started, without sound."""
+        data, words = base64.b64encode(mp4).decode("ascii"), html.escape(caption)
+        source = f"data:video/mp4;base64,{data}"
+        player = f'<video controls loop muted playsinline src="{source}" aria-label="{words}"></video>'
+        self._parts.append(f"<figure>{player}<figcaption>{words}</figcaption></figure>")
 
     def open_details(self, summary: str) -> None:
         """Start a part that the reader unfolds."""

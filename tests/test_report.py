@@ -13,6 +13,9 @@ from signalrp.report import Report
 
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>&amp;</title>"
 PNG = b"\x89PNG\r\n\x1a\n"
+GIF = b"GIF89a\x01\x00"
+MP4 = b"\x00\x00\x00\x20ftypisom"
+WAV = b"RIFF\x24\x00\x00\x00WAVE"
 
 
 class Page(HTMLParser):
@@ -51,6 +54,8 @@ def full_report(title: str, words: str) -> Report:
     report.figure(figure, words, dpi=20)
     report.open_details(words)
     report.image(PNG, words)
+    report.audio(WAV, words)
+    report.video(MP4, words)
     report.close_details()
     return report
 
@@ -68,6 +73,9 @@ def test_hostile_text_stays_text_wherever_it_is_put(tmp_path):
         if tag == "img":
             assert attributes["alt"] == HOSTILE
             assert attributes["src"].startswith("data:image/png;base64,")
+        if tag in ("audio", "video"):
+            assert attributes["aria-label"] == HOSTILE
+    assert page.text_of("figcaption") == [HOSTILE] * 4
 
 
 def test_everything_stands_in_order_on_a_page_that_needs_no_other(tmp_path):
@@ -75,7 +83,7 @@ def test_everything_stands_in_order_on_a_page_that_needs_no_other(tmp_path):
     assert path == tmp_path / "report.html"
     page = Page(path)
     order = ["h1", "h2", "p", "table", "figure", "details"]
-    assert [tag for tag, _ in page.tags if tag in order] == [*order, "figure"]
+    assert [tag for tag, _ in page.tags if tag in order] == [*order, *["figure"] * 3]
     assert page.text_of("td") == ["words", "0.123"]
     for _, attributes in page.tags:
         assert "href" not in attributes
@@ -84,6 +92,36 @@ def test_everything_stands_in_order_on_a_page_that_needs_no_other(tmp_path):
     pixels = plt.imread(io.BytesIO(base64.b64decode(images[0].split(",")[1])))
     assert pixels.shape[:2] == (96, 128)
     assert base64.b64decode(images[1].split(",")[1]) == PNG
+
+
+def test_sounds_are_within_the_page_and_have_controls(tmp_path):
+    page = Page(full_report("Who?", "words").save(tmp_path / "report.html"))
+    (player,) = [attributes for tag, attributes in page.tags if tag == "audio"]
+    assert "controls" in player
+    kind, data = player["src"].split(",")
+    assert kind == "data:audio/wav;base64"
+    assert base64.b64decode(data) == WAV
+
+
+def test_films_are_within_the_page_and_repeat_without_sound(tmp_path):
+    page = Page(full_report("Who?", "words").save(tmp_path / "report.html"))
+    (player,) = [attributes for tag, attributes in page.tags if tag == "video"]
+    assert {"controls", "loop", "muted", "playsinline"} <= set(player)
+    kind, data = player["src"].split(",")
+    assert kind == "data:video/mp4;base64"
+    assert base64.b64decode(data) == MP4
+
+
+def test_images_may_be_gifs(tmp_path):
+    report = Report("Who?")
+    report.image(GIF, "moving")
+    report.image(PNG, "resting")
+    page = Page(report.save(tmp_path / "report.html"))
+    sources = [attributes["src"].split(",") for tag, attributes in page.tags if tag == "img"]
+    assert [(kind, base64.b64decode(data)) for kind, data in sources] == [
+        ("data:image/gif;base64", GIF),
+        ("data:image/png;base64", PNG),
+    ]
 
 
 def test_figures_are_closed():

@@ -136,8 +136,8 @@ class _Told:
         """What happens at the settled step."""
         start, end = (self.points.loc[(self.order, step)] for step in (self.curves["step"].values[0], self.step))
         most, per = pieces(self.curves), step_unit(self.curves)
-        all_of_them = self.curves["step"].values[-1]
-        amount = f"{self.step:g} % of the {most}" if per else f"{self.step:g} of {all_of_them:g} {most}"
+        amount = f"{self.step:g} %" if per else f"{self.step:g}"
+        amount = f"{amount} of the {most}"
         what = self.what()
         before, after = self.number(start["estimate"]), self.interval(*end[["estimate", "low", "high"]])
         if before == self.number(end["estimate"]):

@@ -135,7 +135,9 @@ def pieces(curves: xr.Dataset) -> str:
     """What goes or comes step by step, e.g. ``"samples"``, ``"phases of stance"``, ``"samples in the DFT basis"``."""
     removed = str(curves.attrs.get("removed", "samples"))
     basis = str(curves.attrs.get("basis", "") or "")
-    return f"{removed} in the {basis} basis" if basis and basis != "signal" else removed
+    # what was given a name of its own, such as "bands", says by that where it is
+    general = removed in ("samples", "segments", "coefficients")
+    return f"{removed} in the {basis} basis" if general and basis and basis != "signal" else removed
 
 
 def step_unit(curves: xr.Dataset) -> str:

@@ -211,7 +211,7 @@ def test_insertion_speaks_of_what_suffices() -> None:
 def test_segments_bases_and_methods_are_named() -> None:
     curves = pretend(steps=(0, 1, 2), units="segments", removed="phases of stance")
     assert conclude(curves).supports.startswith(
-        "Removing 1 of 2 phases of stance, most relevant first, lowers accuracy"
+        "Removing 1 of the phases of stance, most relevant first, lowers accuracy"
     )
     assert "nor that what stays unmarked is unimportant: phases of stance can stand in" in conclude(curves).limits
     curves = pretend(removed="coefficients", basis="DFT(dim='time')")

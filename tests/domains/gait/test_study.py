@@ -177,7 +177,7 @@ def test_the_report_says_what_removal_supports(finished):
     assert scores["measure"].unique().tolist() == ["AOPC", "ABPC", "area under accuracy", "area under output"]
     for model in MODELS:
         assert f"<p>{model}: Removing 5 % of the samples, most relevant first, " in page
-        assert f"<p>{model}: Removing 1 of 4 phases of stance, most relevant first, " in page
+        assert f"<p>{model}: Removing 1 of the phases of stance, most relevant first, " in page
         assert f"<p>{model}, cascading randomisation: pass." in page
         assert f"<p>{model}, class contrast: pass." in page
     assert "These checks are of the held-out trials of the first fold." in page
