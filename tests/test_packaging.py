@@ -40,7 +40,7 @@ def metadata(wheel) -> PathDistribution:
 def test_every_module_and_manifest_is_in_the_wheel(wheel):
     expected = {"signalrp/py.typed"}
     for folder, place in (("signalrp", ""), ("domains", "signalrp/"), ("data_manifests", "signalrp/")):
-        files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".toml")]
+        files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".toml", ".safetensors")]
         expected |= {f"{place}{path.relative_to(ROOT).as_posix()}" for path in files}
     assert {"signalrp/domains/gait/data.py", "signalrp/data_manifests/speedgrf.toml"} <= expected
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}

@@ -218,7 +218,7 @@ def segment_labels(segments: xr.DataArray | ArrayLike | None, signal: xr.DataArr
     if segments is None:
         return _windows(signal.shape[1:])[None]
     numbers, _ = numbered_segments(segments, signal)
-    return np.broadcast_to(numbers, (len(numbers), *signal.shape[1:]))
+    return np.broadcast_to(numbers, (len(numbers), *signal.shape[1:])).copy()
 
 
 def _windows(shape: tuple[int, ...]) -> NDArray[np.int64]:
