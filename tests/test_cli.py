@@ -15,7 +15,7 @@ from signalrp import manifests
 pytest.importorskip("typer", reason="the command line needs typer")
 testing = pytest.importorskip("typer.testing")
 
-from signalrp.cli import app, study_audio, study_eeg, study_gait  # noqa: E402 - cannot be imported without typer
+from signalrp.cli import app, study_audio, study_eeg, study_gait, study_video  # noqa: E402 - cannot be imported without typer
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_help_is_a_manual_page(run):
         assert part in manual
 
 
-STUDIES = ("gait", "eeg", "audio")
+STUDIES = ("gait", "eeg", "audio", "video")
 
 
 @pytest.mark.parametrize("field", STUDIES)
@@ -64,6 +64,7 @@ def test_the_manual_names_every_model_and_set_of_rules(run, field):
     manual = " ".join(run("study", field, "--help").stdout.split())
     models = manual.split("Models: ")[1].split(".")[0].split(", ")
     known = {"gait": {"svm"}, "eeg": {*getattr(study, "CLASSICAL", ())}}.get(field, set())
+    known |= {*getattr(study, "BORDER", ())}
     # this one has a spectrogram of its own
     assert set(models) == (set(study.MODELS) | known) - {"alexnet"}
     without = manual.split("ithout --model ")[1].split(".")[0]
@@ -80,7 +81,7 @@ def test_the_manual_names_every_model_and_set_of_rules(run, field):
 @pytest.mark.parametrize("field", STUDIES)
 def test_defaults_are_those_of_the_study(field):
     study = pytest.importorskip(f"signalrp.domains.{field}.study")
-    command_of = {"gait": study_gait, "eeg": study_eeg, "audio": study_audio}[field]
+    command_of = {"gait": study_gait, "eeg": study_eeg, "audio": study_audio, "video": study_video}[field]
     function = {name: p.default for name, p in inspect.signature(study.run).parameters.items()}
     command = {name: p.default for name, p in inspect.signature(command_of).parameters.items()}
     assert command["dataset"] in (function["data"], None)
@@ -181,7 +182,8 @@ def test_data_list_and_info(run, tmp_path):
     for name in manifests.available():
         shown = run("data", "info", name, "--root", str(tmp_path)).stdout
         manifest = manifests.load(name)
-        assert f"https://doi.org/{manifest.doi}" in shown
+        assert ("https://doi.org/" in shown) == bool(manifest.doi)
+        assert f"{manifest.doi}" in shown
         assert " ".join(manifest.licence.split()) in shown
         assert shown.count(": missing") == len(manifest.files)
 

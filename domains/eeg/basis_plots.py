@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from signalrp.groups import trial_groups
 from signalrp.plotting import relevance_norm
 from signalrp.plotting.data import edges
 from signalrp.plotting.style import CURVE_COLOURS
@@ -29,7 +30,6 @@ from .drawing import (
     with_counts,
 )
 from .plots import Trials, channels_at
-from .relevance import trial_groups
 from .segments import BANDS
 
 _AT_ONCE = 32

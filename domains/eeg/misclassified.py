@@ -13,12 +13,12 @@ from scipy.special import softmax
 from torch import nn
 
 from signalrp import explain
+from signalrp.groups import class_names
 from signalrp.validation.checks import labelled_array, true_classes
 
 from .misleading import PLACES, artefact_columns, find_misleading, place_columns
 from .places import WINDOW
 from .reasons import Limits, give_reasons, summarise
-from .relevance import class_names
 from .typicality import typicality
 
 _FEWEST = 10

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from signalrp.groups import class_names
 from signalrp.validation import cluster_table, cluster_test, mass_accuracy, paired_difference
 from signalrp.validation.checks import labelled_array
 
@@ -26,7 +27,6 @@ from .data import info_of
 from .drawing import eeg_channels, has_positions
 from .places import window_coords, window_edges, window_sums
 from .regions import directions
-from .relevance import class_names
 from .sites import Numbers, electrodes, mirrored, random_patches, random_shares
 
 _FEWEST_NEIGHBOURS = 5

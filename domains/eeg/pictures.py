@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from signalrp.groups import class_names, trial_groups
 from signalrp.plotting import plot_heatmap, relevance_norm
 
 from ._mne import mne
@@ -18,7 +19,7 @@ from .drawing import draw_scalps, has_positions
 from .findings import Recording, Task
 from .plots import plot_channels, plot_regions, plot_scalp, plot_signal_and_relevance
 from .regions import region_names
-from .relevance import class_names, evokeds_by, trial_groups
+from .relevance import evokeds_by
 from .results import peak_places
 from .segments import BANDS, window_segments
 from .sites import placed

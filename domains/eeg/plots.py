@@ -14,6 +14,7 @@ import xarray as xr
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from signalrp.groups import trial_groups
 from signalrp.plotting import plot_heatmap, relevance_norm
 from signalrp.plotting.data import axis_label
 
@@ -30,7 +31,6 @@ from .drawing import (
     with_counts,
 )
 from .regions import REGIONS, SIDES, head_order, region_names, regions
-from .relevance import trial_groups
 from .segments import window_segments
 
 _NAMED = 40

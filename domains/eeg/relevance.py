@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.groups import chosen_trials, class_names, predicted, trial_groups
 from signalrp.splits import Scaler
 
 from ._mne import mne
-from .classes import classes_of
 from .data import info_of, to_epochs
 
 What = Literal["relevance", "signal"]
@@ -154,80 +154,6 @@ def in_volt(explanation: xr.Dataset, scaler: Scaler) -> xr.Dataset:
     if "per_unit" in explanation:
         found["per_unit"] = (explanation["per_unit"] / scale).transpose(*signal.dims)
     return explanation.assign(found)
-
-
-def predicted(explanation: xr.Dataset) -> npt.NDArray[np.int64]:
-    """Return the class that the model predicted for each trial.
-
-    Raises
-    ------
-    ValueError
-        If the explanation has no output (trial, class).
-    """
-    if "output" not in explanation or explanation["output"].dims != ("trial", "class"):
-        found = explanation["output"].dims if "output" in explanation else "none"
-        raise ValueError(f"A predicted class needs an output (trial, class); the explanation has {found}.")
-    return explanation["output"].values.argmax(1).astype(np.int64)
-
-
-def class_names(explanation: xr.Dataset) -> list[str]:
-    """Return the names of the model's classes, those of its output or else of the signal; numbers if it has none."""
-    if "class" in explanation.coords and explanation["class"].dtype.kind in "UO":
-        return [str(name) for name in explanation["class"].values]
-    if "signal" in explanation and explanation["signal"].attrs.get("classes"):
-        return classes_of(explanation["signal"])
-    highest = [int(explanation[name].max()) for name in ("label", "target") if name in explanation]
-    return [str(number) for number in range(max([*highest, explanation.sizes.get("class", 1) - 1]) + 1)]
-
-
-def trial_groups(
-    explanation: xr.Dataset, by: str | None = "label", trials: npt.ArrayLike | None = None
-) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the positions of the trials of each group, see `evokeds_by`; None makes one group, called "".
-
-    Raises
-    ------
-    ValueError
-        If the explanation has no such grouping, or no trial is chosen.
-    """
-    chosen = chosen_trials(trials, explanation.sizes["trial"])
-    if by is None:
-        return {"": chosen}
-    if by == "predicted":
-        values = predicted(explanation)
-    elif by in explanation.variables and explanation[by].dims == ("trial",):
-        values = explanation[by].values
-    else:
-        known = [str(name) for name, variable in explanation.variables.items() if variable.dims == ("trial",)]
-        raise ValueError(f"There is no {by!r} along trial; group by predicted or one of {', '.join(sorted(known))}.")
-    if by in ("label", "target", "predicted"):
-        found = {name: chosen[values[chosen] == number] for number, name in enumerate(class_names(explanation))}
-    else:
-        found = {str(value): chosen[values[chosen] == value] for value in np.unique(values[chosen])}
-    return {name: group for name, group in found.items() if len(group)}
-
-
-def chosen_trials(trials: npt.ArrayLike | None, count: int) -> npt.NDArray[np.int64]:
-    """Return the positions of chosen trials, given by their positions or by a boolean mask; None chooses all.
-
-    Raises
-    ------
-    ValueError
-        If none is chosen, or there are not so many.
-    """
-    if trials is None:
-        return np.arange(count)
-    chosen = np.asarray(trials)
-    if chosen.dtype == bool and chosen.shape == (count,):
-        chosen = np.flatnonzero(chosen)
-    if chosen.size == 0:
-        raise ValueError("There is no trial to show; check the selection of trials.")
-    if chosen.dtype.kind not in "iu" or chosen.ndim != 1 or chosen.min() < -count or chosen.max() >= count:
-        raise ValueError(
-            f"Trials are chosen by a boolean mask of {count} or by positions up to {count - 1}; found {chosen.dtype} "
-            f"of shape {chosen.shape}."
-        )
-    return np.arange(count)[chosen]
 
 
 def _mapped(explanation: xr.Dataset, what: What) -> xr.DataArray:

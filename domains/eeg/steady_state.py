@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from signalrp.groups import class_names
 from signalrp.validation import paired_difference
 
 from .answers import Values, answer, answers, as_high, mean_over, units_of
-from .relevance import class_names
 
 _LOWEST = 1.0
 

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from signalrp.groups import class_names
 from signalrp.places import same_places
 from signalrp.validation import bootstrap_interval
 from signalrp.validation.checks import true_classes
-
-from .relevance import class_names
 
 Values = npt.NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 
+from signalrp.groups import class_names
 from signalrp.plotting import relevance_norm
 from signalrp.plotting.data import axis_label, edges
 from signalrp.plotting.style import CURVE_COLOURS, GREY
@@ -23,7 +24,6 @@ from .data import info_of
 from .drawing import COLOURS, add_bar, contour_levels, eeg_channels, has_positions, in_microvolt, mark_event
 from .misclassified import Examination, probabilities
 from .regions import head_order, regions
-from .relevance import class_names
 from .sites import placed
 from .verdicts import amount_words, row_of, verdict, window_words
 

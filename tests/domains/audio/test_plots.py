@@ -11,7 +11,7 @@ from reference.small_audio import RATE, deaf_but_to, explained, net, packed_clip
 import signalrp
 from signalrp.domains.audio.aligned import aligned, recorded, reference_instants
 from signalrp.domains.audio.data import from_arrays
-from signalrp.domains.audio.drawing import groups, per_ms
+from signalrp.domains.audio.drawing import per_ms
 from signalrp.domains.audio.frontends import LogPower, Spectrogram
 from signalrp.domains.audio.harmonics import fundamental, harmonic_share, harmonic_table
 from signalrp.domains.audio.plots import (
@@ -22,6 +22,7 @@ from signalrp.domains.audio.plots import (
     plot_waveform,
 )
 from signalrp.domains.audio.time_frequency import decibels, time_frequency
+from signalrp.groups import trial_groups
 from signalrp.inspection import STFT, inspect
 
 __all__ = ["closed_figures"]
@@ -214,9 +215,9 @@ def test_class_means_of_spectrograms_and_of_other_groups(spoken, speech):
 
 
 def test_every_value_of_a_coordinate_is_a_group(explanation):
-    found = groups(explanation.assign_coords(word=("trial", ["b", "a", "b", "b"])), "word", [0, 1, 3])
+    found = trial_groups(explanation.assign_coords(word=("trial", ["b", "a", "b", "b"])), "word", [0, 1, 3])
     assert {name: trials.tolist() for name, trials in found.items()} == {"a": [1], "b": [0, 3]}
-    assert {name: trials.tolist() for name, trials in groups(explanation, "label", None).items()} == {
+    assert {name: trials.tolist() for name, trials in trial_groups(explanation, "label", None).items()} == {
         "one": [0, 2],
         "two": [1, 3],
     }
