@@ -69,6 +69,10 @@ class TaskFindings:
     nets: dict[str, Findings]
 
 
+PUBLISHED = "TransNet V2"
+"""The net that finds cuts, as it was published."""
+
+
 @dataclass
 class CutFindings:
     """What was found for the net that finds cuts.
@@ -76,7 +80,8 @@ class CutFindings:
     Attributes
     ----------
     shares : dict of str to xarray.DataArray
-        Share of the relevance near the cut (trial,), of the published net and of one with random weights.
+        Share of the relevance near the cut (trial,), of the published net (`PUBLISHED`, first), of the same on clips in
+        which no cut was made, and of a net with random weights.
     around : dict of str to xarray.DataArray
         Relevance by distance from the cut (trial, offset).
     probability : xarray.DataArray, shape (trial,)

@@ -217,9 +217,10 @@ def _write_cuts(report: Report, add: Figures, folder: Path, cut: CutFindings) ->
     report.text(
         f"TransNet V2 (Soucek and Lokoc 2020) on {cut.probability.sizes['trial']} splices of real shots at known "
         f"frames: it says cut, with a probability of at least one half, in {float((says >= 0.5).mean()):.1%}; the "
-        f"median probability is {float(np.median(says)):.3f}. Relevance of that logit in time, against a net of the "
-        "same architecture with random weights, which shows what the architecture alone would give. Intervals over "
-        "pairs of shots."
+        f"median probability is {float(np.median(says)):.3f}. Relevance of that logit in time, against the same net "
+        "where no cut was made (it looks mostly at the frames it is asked about, cut or not) and against the same "
+        "architecture with random weights; difference: of the first row to these. Counting colours has no way back, so "
+        "that what the net takes from its colour histograms reaches no pixel. Intervals over pairs of shots."
     )
     add(plot_cut(cut.around), "cuts", "Share of the relevance by distance from the cut.")
     place = int(cut.example["cut"].values[0])

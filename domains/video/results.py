@@ -11,7 +11,7 @@ import xarray as xr
 from signalrp.validation import bootstrap_interval, paired_difference
 
 from .border import border_effect
-from .findings import CutFindings, Findings, TaskFindings
+from .findings import PUBLISHED, CutFindings, Findings, TaskFindings
 from .frames import concentration
 
 _ENDS = 2
@@ -63,15 +63,18 @@ def with_controls(name: str, net: Findings) -> dict[str, xr.Dataset]:
 
 
 def cut_table(found: CutFindings) -> pd.DataFrame:
-    """Share of the relevance within two frames of the cut, with intervals over pairs of shots."""
+    """Share of the relevance within two frames of the cut, with intervals over pairs of shots.
+
+    The rows of controls have the difference of the published net to them, and its p.
+    """
     rows = []
-    trained, random = (found.shares[name] for name in ("TransNet V2", "random weights"))
+    first = found.shares[PUBLISHED]
     for name, share in found.shares.items():
         interval = bootstrap_interval(share, "subject")
-        rows.append((name, *map(float, interval), float(share.attrs["chance"]), np.nan))
-    difference = paired_difference(trained, random, "subject")
-    rows.append(("difference", difference.estimate, difference.low, difference.high, 0.0, difference.p))
-    return pd.DataFrame(rows, columns=["net", "share at the cut", "low", "high", "chance", "p"])
+        difference = [np.nan] * 4 if name == PUBLISHED else paired_difference(first, share, "subject")
+        rows.append((name, *map(float, interval), float(share.attrs["chance"]), *map(float, difference)))
+    told = ["difference", "difference low", "difference high", "p"]
+    return pd.DataFrame(rows, columns=["net", "share at the cut", "low", "high", "chance", *told])
 
 
 def surest(net: Findings, count: int) -> list[int]:

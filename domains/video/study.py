@@ -28,7 +28,7 @@ from signalrp.validation.verdicts import Check
 from .border import shuffled
 from .cuts import explain_cuts, share_at_cut, shots, splices, untrained
 from .data import classes_of
-from .findings import CutFindings, Findings, TaskFindings
+from .findings import PUBLISHED, CutFindings, Findings, TaskFindings
 from .forward import fast_forward, forward_table
 from .frames import frame_shares
 from .line_plots import around_cut
@@ -229,16 +229,22 @@ def removals(net: nn.Module, explanation: xr.Dataset, motion: xr.DataArray, seed
 
 def study_cuts(count: int, composite: str, seed: int, say: Say) -> CutFindings:
     """Explain where a published net sees a cut, on real shots that are spliced at known frames."""
-    signal, net = splices(shots(), count, seed=seed), published()
+    scenes, net = shots(), published()
+    signal, uncut = (splices(scenes, count, cut=made, seed=seed) for made in (True, False))
+    cases = {
+        PUBLISHED: (net, signal),
+        "the same, no cut made": (net, uncut),
+        "random weights": (untrained(seed), signal),
+    }
     shares, around = {}, {}
     example = None
-    for name, model in {"TransNet V2": net, "random weights": untrained(seed)}.items():
-        found = explain_cuts(model, signal, composite)
+    for name, (model, shown) in cases.items():
+        found = explain_cuts(model, shown, composite)
         shares[name] = share_at_cut(found)
         around[name] = around_cut(frame_shares(found), found["cut"].values, _REACH)
         example = found.isel(trial=[0]) if example is None else example
     assert example is not None
     says = probability(net, signal)
     at = xr.DataArray(signal["cut"].values - 1, dims="trial")
-    say(f"cuts: {count} splices, {float(shares['TransNet V2'].mean()):.1%} of the relevance within 2 frames")
+    say(f"cuts: {count} splices, {float(shares[PUBLISHED].mean()):.1%} of the relevance within 2 frames")
     return CutFindings(shares, around, says.isel(frame=at), example)
