@@ -15,7 +15,8 @@ from signalrp import manifests
 pytest.importorskip("typer", reason="the command line needs typer")
 testing = pytest.importorskip("typer.testing")
 
-from signalrp.cli import app, study_audio, study_eeg, study_gait, study_video  # noqa: E402 - cannot be imported without typer
+from signalrp.cli import app  # noqa: E402 - cannot be imported without typer
+from signalrp.cli_studies import study_audio, study_eeg, study_gait, study_video  # noqa: E402
 
 
 @pytest.fixture
