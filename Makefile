@@ -54,7 +54,8 @@ test: $(VENV)/.test
 	echo "ruff format --check ..."; $(BIN)/ruff format --check . || status=1; \
 	echo "mypy --strict ..."; $(BIN)/mypy || status=1; \
 	if [ $$status != 0 ]; then echo "The checks above found something, so this run fails; the tests still run."; fi; \
-	echo "pytest, with the slow tests (some minutes) ..."; $(BIN)/python -m pytest -rfEs || status=1; \
+	echo "pytest, with the slow tests (some minutes) ..."; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rfEs --numprocesses 2 --dist loadfile || status=1; \
 	exit $$status
 
 $(STUDIES:%=$(VENV)/.%): $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
