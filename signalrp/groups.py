@@ -10,6 +10,14 @@ SEPARATOR = " | "
 """Between the names of classes in the attribute ``classes`` of a signal, since netCDF takes a text and no list."""
 
 
+def classes_of(signal: xr.DataArray) -> list[str]:
+    """Names of the classes, the first being that of label 0."""
+    joined = signal.attrs.get("classes", "")
+    if joined:
+        return str(joined).split(SEPARATOR)
+    return [str(number) for number in range(int(signal["label"].max()) + 1)]
+
+
 def predicted(explanation: xr.Dataset) -> npt.NDArray[np.int64]:
     """Return the class that the model predicted for each trial.
 
@@ -29,7 +37,7 @@ def class_names(explanation: xr.Dataset) -> list[str]:
     if "class" in explanation.coords and explanation["class"].dtype.kind in "UO":
         return [str(name) for name in explanation["class"].values]
     if "signal" in explanation and explanation["signal"].attrs.get("classes"):
-        return str(explanation["signal"].attrs["classes"]).split(SEPARATOR)
+        return classes_of(explanation["signal"])
     highest = [int(explanation[name].max()) for name in ("label", "target") if name in explanation]
     return [str(number) for number in range(max([*highest, explanation.sizes.get("class", 1) - 1]) + 1)]
 

@@ -76,3 +76,25 @@ def with_units(signal: xr.DataArray, units: Sequence[str]) -> xr.DataArray:
     signal = signal.copy(deep=False)
     signal.attrs = attrs
     return signal.assign_coords(unit=("channel", np.asarray(units, dtype=str)))
+
+
+def sampling_rate(signal: xr.DataArray) -> float:
+    """Samples per second of an evenly spaced time axis in seconds.
+
+    Raises
+    ------
+    ValueError
+        If the axis is not in seconds, has fewer than two instants, is uneven, or contradicts ``attrs["sfreq"]``.
+    """
+    units = signal["time"].attrs.get("units", "s")
+    if units != "s":
+        raise ValueError(f"The time axis is in {units!r}; expected seconds, convert it and set its units to 's'.")
+    time = np.asarray(signal["time"].values, dtype=float)
+    steps = np.diff(time)
+    if len(steps) == 0 or steps.min() <= 0 or np.ptp(steps) > 0.01 * steps.mean():
+        raise ValueError(f"The time axis of {len(time)} instants is not evenly spaced and rising; resample the signal.")
+    rate = (len(time) - 1) / float(time[-1] - time[0])
+    stated = float(signal.attrs.get("sfreq", rate))
+    if abs(stated - rate) > 0.01 * rate:
+        raise ValueError(f"The signal states {stated:g} Hz but its time axis has {rate:g} Hz; correct attrs['sfreq'].")
+    return stated

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.signals import sampling_rate as sampling_rate
+
 Silence = Literal["raise", "keep"]
 Clipping = Literal["warn", "raise", "keep"]
 _SHOWN = 5
@@ -20,28 +22,6 @@ _RUN = 3
 _FULL = 0.999
 # Resampling, and files of floating point numbers, go a little beyond full scale; integers go far beyond it.
 _BEYOND = 2.0
-
-
-def sampling_rate(signal: xr.DataArray) -> float:
-    """Samples per second of an evenly spaced time axis in seconds.
-
-    Raises
-    ------
-    ValueError
-        If the axis is not in seconds, has fewer than two instants, is uneven, or contradicts ``attrs["sfreq"]``.
-    """
-    units = signal["time"].attrs.get("units", "s")
-    if units != "s":
-        raise ValueError(f"The time axis is in {units!r}; expected seconds, convert it and set its units to 's'.")
-    time = np.asarray(signal["time"].values, dtype=float)
-    steps = np.diff(time)
-    if len(steps) == 0 or steps.min() <= 0 or np.ptp(steps) > 0.01 * steps.mean():
-        raise ValueError(f"The time axis of {len(time)} instants is not evenly spaced and rising; resample the signal.")
-    rate = (len(time) - 1) / float(time[-1] - time[0])
-    stated = float(signal.attrs.get("sfreq", rate))
-    if abs(stated - rate) > 0.01 * rate:
-        raise ValueError(f"The signal states {stated:g} Hz but its time axis has {rate:g} Hz; correct attrs['sfreq'].")
-    return stated
 
 
 def require_rate(signal: xr.DataArray, sfreq: float) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.groups import SEPARATOR
+from signalrp.groups import classes_of as classes_of
 from signalrp.signals import labelled_signal
 
 from .checks import refuse_values, some
@@ -16,8 +18,6 @@ from .checks import refuse_values, some
 Shorter = Literal["raise", "end", "random"]
 Longer = Literal["raise", "start", "loudest"]
 Floats = npt.NDArray[np.float32]
-# netCDF attributes hold one text, not a list of them.
-SEPARATOR = " | "
 
 
 def from_arrays(
@@ -106,14 +106,6 @@ def from_arrays(
     attrs["sfreq"] = float(sfreq)
     time = np.arange(rows.shape[2]) / sfreq
     return labelled_signal(rows, channel, time, "s", "1", coords, name="audio", **attrs)
-
-
-def classes_of(signal: xr.DataArray) -> list[str]:
-    """Names of the classes, the first being that of label 0."""
-    joined = signal.attrs.get("classes", "")
-    if joined:
-        return str(joined).split(SEPARATOR)
-    return [str(number) for number in range(int(signal["label"].max()) + 1)]
 
 
 def fitted(

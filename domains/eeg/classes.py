@@ -9,17 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.groups import SEPARATOR as SEPARATOR
+from signalrp.groups import classes_of as classes_of
+
 Classes = Sequence[str] | Mapping[str, str | Sequence[str]]
-# netCDF attributes hold one text, not a list of them.
-SEPARATOR = " | "
-
-
-def classes_of(signal: xr.DataArray) -> list[str]:
-    """Names of the classes, the first being that of label 0."""
-    names = split(signal.attrs.get("classes", ""))
-    if names:
-        return names
-    return [str(label) for label in range(int(signal["label"].max()) + 1)]
 
 
 def with_classes(signal: xr.DataArray, classes: Classes) -> xr.DataArray:

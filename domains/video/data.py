@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from signalrp.groups import SEPARATOR as SEPARATOR
+from signalrp.groups import classes_of as classes_of
+
 DIMENSIONS = ("trial", "rgb", "frame", "row", "column")
 COLOURS = ("red", "green", "blue")
-# netCDF attributes hold one text, not a list of them.
-SEPARATOR = " | "
 _LETTERS = {"B": "trial", "C": "rgb", "T": "frame", "H": "row", "W": "column"}
 _SHOWN = 5
 
@@ -103,14 +104,6 @@ def axes(frames: int, rows: int, columns: int, fps: float) -> dict[str, Any]:
         "row": ("row", np.arange(rows), {"units": "pixel"}),
         "column": ("column", np.arange(columns), {"units": "pixel"}),
     }
-
-
-def classes_of(signal: xr.DataArray) -> list[str]:
-    """Names of the classes, the first being that of label 0."""
-    joined = signal.attrs.get("classes", "")
-    if joined:
-        return str(joined).split(SEPARATOR)
-    return [str(number) for number in range(int(signal["label"].max()) + 1)]
 
 
 def arranged(signal: xr.DataArray, layout: str) -> xr.DataArray:
