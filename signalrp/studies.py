@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,20 @@ def check_folder(out: str | os.PathLike[str], overwrite: bool = False) -> Path:
     if not target.is_dir() or (any(target.iterdir()) and not (target / "report.html").is_file()):
         raise FileExistsError(f"{target} was not written by a study, so it is not replaced; choose another --out.")
     return target
+
+
+def require_models(models: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse no model at all, and one that a study does not know.
+
+    Raises
+    ------
+    ValueError
+        Naming the first that is unknown, and what there is.
+    """
+    names = list(known)
+    unknown = [name for name in models if name not in names]
+    if unknown or not models:
+        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join(names)}.")
 
 
 @contextmanager

@@ -21,7 +21,16 @@ from signalrp.explain import explain
 from signalrp.inspection import DFT, inspect
 from signalrp.manifests import DataError
 from signalrp.propagation.composites import composite as signalrp_composite
-from signalrp.studies import Say, check_folder, file_name, join_folds, new_folder, sanity_checks, side_by_side
+from signalrp.studies import (
+    Say,
+    check_folder,
+    file_name,
+    join_folds,
+    new_folder,
+    require_models,
+    sanity_checks,
+    side_by_side,
+)
 from signalrp.validation.verdicts import Check
 
 from .crepe import CLASSES, Crepe, frames, pitch, tiny
@@ -97,10 +106,7 @@ def run(
     FileExistsError
         If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
-    known = [name for name in MODELS if name != "alexnet"]
-    unknown = [name for name in models if name not in known]
-    if unknown or not models:
-        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join(known)}.")
+    require_models(models, [name for name in MODELS if name != "alexnet"])
     if not data or clips < 10:
         raise ValueError(f"found {len(data)} tasks and {clips} clips to explain; give a task, and 10 clips or more.")
     signalrp_composite(composite)

@@ -19,7 +19,7 @@ from torch import nn
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.splits import Scaler
-from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks, side_by_side
+from signalrp.studies import Say, check_folder, join_folds, new_folder, require_models, sanity_checks, side_by_side
 from signalrp.training import fit_classifier
 from signalrp.validation.verdicts import Check
 
@@ -88,10 +88,7 @@ def run(
     FileExistsError
         If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
-    known = (*MODELS, *CLASSICAL)
-    unknown = [name for name in models if name not in known]
-    if unknown or not models:
-        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join(known)}.")
+    require_models(models, (*MODELS, *CLASSICAL))
     if not data:
         raise ValueError("there are no data to study; give a task or a file of epochs.")
     if pages < 0:
@@ -114,7 +111,10 @@ def study_person(
     sizes = task.signals[person].sizes
     say(f"{task.question} {person}: {sizes['trial']} trials, {sizes['channel']} channels")
     signal, splits, words = split(task.signals[person], count, seed)
-    others = {name: own for name, own in task.signals.items() if name != person}
+    channels = [str(name) for name in signal["channel"].values]
+    others = {name: match_channels(own, channels) for name, own in task.signals.items() if name != person}
+    # another head, another gain: scaled by what is known of this person without labels
+    theirs = {name: Scaler("z-score").fit(own) for name, own in others.items()}
     strange = {name: np.array_split(np.arange(own.sizes["trial"]), len(splits)) for name, own in others.items()}
     found: dict[str, list[xr.Dataset]] = {name: [] for name in models}
     curves: dict[str, list[xr.Dataset]] = {}
@@ -146,12 +146,8 @@ def study_person(
             its = artefacts.isel(trial=np.asarray(test))
             without.append(remove_artefacts(model, found[name][-1], its, reference, scale, seed + fold))
             for other, rows in strange.items():
-                own = match_channels(others[other][rows[fold]], [str(c) for c in signal["channel"].values])
-                # another head, another gain: scaled by what is known of this person without labels
-                theirs = Scaler("z-score").fit(match_channels(others[other], list(own["channel"].values.astype(str))))
-                elsewhere[other].append(
-                    in_volt(explain_classes(model, theirs.transform(own), composite, classes=names), theirs)
-                )
+                own = theirs[other].transform(others[other][rows[fold]])
+                elsewhere[other].append(in_volt(explain_classes(model, own, composite, classes=names), theirs[other]))
             right = int((part["target"] == part["label"]).sum())
             say(f"  {name}, fold {fold + 1} of {len(splits)}: {right} of {len(test)} held-out trials recognised")
     joined = {name: together(parts) for name, parts in found.items()}

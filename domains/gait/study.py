@@ -20,7 +20,7 @@ from torch import nn
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
 from signalrp.splits import Scaler, folds
-from signalrp.studies import Say, check_folder, join_folds, new_folder, sanity_checks
+from signalrp.studies import Say, check_folder, join_folds, new_folder, require_models, sanity_checks
 from signalrp.training import fit_classifier
 from signalrp.validation import perturbation_curves
 from signalrp.validation.perturbation.fills import FILLS
@@ -94,9 +94,7 @@ def run(
     FileExistsError
         If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
-    unknown = [name for name in models if name not in MODELS and name != "svm"]
-    if unknown or not models:
-        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join((*MODELS, 'svm'))}.")
+    require_models(models, (*MODELS, "svm"))
     signalrp_composite(composite)
     if fill not in FILLS:
         raise ValueError(f"there is no fill {fill!r}; choose of {', '.join(FILLS)}.")

@@ -22,7 +22,16 @@ from torch import nn
 
 from signalrp.explain import explain
 from signalrp.propagation.composites import composite as signalrp_composite
-from signalrp.studies import Say, check_folder, file_name, join_folds, new_folder, sanity_checks, side_by_side
+from signalrp.studies import (
+    Say,
+    check_folder,
+    file_name,
+    join_folds,
+    new_folder,
+    require_models,
+    sanity_checks,
+    side_by_side,
+)
 from signalrp.validation.verdicts import Check
 
 from .border import shuffled
@@ -101,10 +110,7 @@ def run(
     FileExistsError
         If the folder exists and `overwrite` is not set, or holds anything but an earlier study.
     """
-    known = (*MODELS, *BORDER)
-    unknown = [name for name in models if name not in known]
-    if unknown or not models:
-        raise ValueError(f"there is no model {(unknown or ['(none)'])[0]!r}; choose of {', '.join(known)}.")
+    require_models(models, (*MODELS, *BORDER))
     if not data or clips < 10 or cuts < 0 or cuts in (1, 2):
         raise ValueError(
             f"found {len(data)} tasks, {clips} clips and {cuts} cuts; give a task, 10 clips or more, and 0 or at least "
